@@ -1,1 +1,13 @@
-//! sla-dsl.
+//! The tile language and its IR: what a kernel says.
+//!
+//! * [`lang`] is what kernels are written in: the vocabulary that `#[kernel]` bodies expand to, and kernel definitions.
+//! * [`ir`] is the tile IR those definitions build: types, ops, printer, parser, verifier.
+//! * [`interp`] runs the IR directly and defines what it means.
+//! * [`launch`] holds typed arguments and the checks that every launch passes, whatever device runs it.
+//! * [`diag`] is the one form of message about a kernel.
+//!
+//! This crate knows no LLVM, no CUDA, no environment and no disk.
+
+pub mod diag;
+pub mod ir;
+pub mod lang;
