@@ -558,6 +558,7 @@ impl Builder {
 
     /// Writes (`Store`) or adds to (`AtomicAdd`) a box. The value's shape is the extents, with ones left out or put in; a scalar is
     /// broadcast. Its element type must be the tensor's.
+    #[allow(clippy::too_many_arguments)]
     pub fn store(
         &self,
         code: OpCode,

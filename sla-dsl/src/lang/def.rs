@@ -93,12 +93,15 @@ impl fmt::Display for Consts {
     }
 }
 
+/// Evaluates a condition under constants and the runtime dims known so far.
+pub type Holds = fn(&Consts, &dyn Fn(&str) -> Option<i64>) -> Option<bool>;
+
 /// A condition that the user wrote in `require(...)`.
 pub struct Require {
     /// The condition as written.
     pub text: &'static str,
     /// Its value; `None` while a runtime dim in it is unknown.
-    pub holds: fn(&Consts, &dyn Fn(&str) -> Option<i64>) -> Option<bool>,
+    pub holds: Holds,
 }
 
 /// A kernel as written, for any constants. `#[kernel]` makes a static of this type with the kernel's name.

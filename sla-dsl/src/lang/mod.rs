@@ -2,4 +2,4 @@
 
 mod def;
 
-pub use def::{Const, Consts, Generic, GenericKind, KernelDef, Require};
+pub use def::{Const, Consts, Generic, GenericKind, Holds, KernelDef, Require};
