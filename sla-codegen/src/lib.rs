@@ -1,1 +1,18 @@
-//! sla-codegen.
+//! Lowers tile IR through MLIR and LLVM to host code and PTX: what a kernel becomes.
+//!
+//! A function of its arguments: (kernel, options) to an [`Artifact`], or the text of any [`Stage`] on the way. It reads no environment,
+//! keeps no cache and opens no driver. Only `mlir` and `target` know MLIR and LLVM.
+
+mod artifact;
+mod error;
+mod options;
+pub mod passes;
+mod pipeline;
+mod stage;
+pub mod target;
+
+pub use artifact::{Artifact, GpuImage};
+pub use error::CodegenError;
+pub use options::{Arch, Options, Target, Tools};
+pub use pipeline::{compile, emit, optimise};
+pub use stage::Stage;

@@ -1,0 +1,99 @@
+//! Everything besides the kernel that can change an artifact, and where the external tools are.
+//!
+//! Whatever is in [`Options`] belongs to a cache key; [`Tools`] holds only places, and their versions go into the key where they are used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// An NVIDIA architecture that PTX is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arch {
+    /// A100 and everything later.
+    Sm80,
+    /// RTX 40, L4, L40.
+    Sm89,
+    /// H100, H200.
+    Sm90a,
+    /// B200.
+    Sm100a,
+    /// RTX 50.
+    Sm120a,
+}
+
+impl Arch {
+    /// Every architecture, oldest first.
+    pub const ALL: [Arch; 5] = [Arch::Sm80, Arch::Sm89, Arch::Sm90a, Arch::Sm100a, Arch::Sm120a];
+
+    /// The name that LLVM and ptxas use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::Sm80 => "sm_80",
+            Arch::Sm89 => "sm_89",
+            Arch::Sm90a => "sm_90a",
+            Arch::Sm100a => "sm_100a",
+            Arch::Sm120a => "sm_120a",
+        }
+    }
+}
+
+/// What a kernel is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// The machine this process runs on.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda(Arch),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Cpu => f.write_str("cpu"),
+            Target::Cuda(arch) => f.write_str(arch.name()),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Target, String> {
+        if s == "cpu" {
+            return Ok(Target::Cpu);
+        }
+        let names: Vec<_> = Arch::ALL.iter().map(|a| a.name()).collect();
+        Arch::ALL
+            .into_iter()
+            .find(|a| a.name() == s)
+            .map(Target::Cuda)
+            .ok_or_else(|| format!("unknown target `{s}`; the targets are cpu, {}", names.join(", ")))
+    }
+}
+
+/// Everything besides the kernel that can change an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// What to compile for.
+    pub target: Target,
+    /// Warps per program on a GPU; chosen from the kernel's tiles when absent.
+    pub warps: Option<u32>,
+    /// Buffers per pipelined load on a GPU; chosen from shared memory when absent.
+    pub stages: Option<u32>,
+}
+
+impl Options {
+    /// The defaults for a target.
+    pub fn new(target: Target) -> Options {
+        Options { target, warps: None, stages: None }
+    }
+}
+
+/// Where external tools are. Only stages that need a tool fail without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tools {
+    /// NVIDIA's assembler, for `cubin` and `sass`.
+    pub ptxas: Option<PathBuf>,
+    /// NVIDIA's disassembler, for `sass`.
+    pub nvdisasm: Option<PathBuf>,
+}

@@ -1,0 +1,1 @@
+//! Passes on tile IR: free functions, one a file. Their order is in [`crate::pipeline`].

@@ -1,0 +1,55 @@
+//! The way from a kernel to an artifact, as data: the list of passes and the stages of each target.
+
+use crate::target::{cpu, nvptx};
+use crate::{Artifact, CodegenError, Options, Stage, Target, Tools};
+use sla_dsl::ir::Kernel;
+
+/// A target-independent pass.
+type Pass = (&'static str, fn(&mut Kernel));
+
+/// Target-independent passes, in order.
+pub const PASSES: &[Pass] = &[];
+
+/// Runs the target-independent passes.
+///
+/// # Errors
+/// An invalid kernel, before or (our mistake, checked in debug builds) after a pass.
+pub fn optimise(kernel: &Kernel) -> Result<Kernel, CodegenError> {
+    let mut kernel = kernel.clone();
+    for (_name, pass) in PASSES {
+        pass(&mut kernel);
+    }
+    Ok(kernel)
+}
+
+/// Compiles a kernel.
+///
+/// # Errors
+/// An invalid kernel, or one that the target cannot run.
+pub fn compile(kernel: &Kernel, options: &Options) -> Result<Artifact, CodegenError> {
+    let kernel = optimise(kernel)?;
+    match options.target {
+        Target::Cpu => cpu::compile(&kernel, options).map(Artifact::Host),
+        Target::Cuda(arch) => nvptx::compile(&kernel, arch, options).map(Artifact::Gpu),
+    }
+}
+
+/// The text of a kernel at a stage; for `Cubin` the bytes.
+///
+/// # Errors
+/// As [`compile`]; also a stage that the target does not have, or a missing tool.
+pub fn emit(
+    kernel: &Kernel,
+    options: &Options,
+    tools: &Tools,
+    stage: Stage,
+) -> Result<Vec<u8>, CodegenError> {
+    if stage == Stage::Tile {
+        return Ok(format!("{kernel:#?}").into_bytes());
+    }
+    let kernel = optimise(kernel)?;
+    match options.target {
+        Target::Cpu => cpu::emit(&kernel, options, stage),
+        Target::Cuda(arch) => nvptx::emit(&kernel, arch, options, tools, stage),
+    }
+}
