@@ -102,14 +102,19 @@ pub enum Arg<'a> {
     Scalar(Scalar),
 }
 
-/// A Rust type that is an element type of the language.
-pub trait Element: Copy + Send + Sync + 'static {
+mod sealed {
+    /// Only this crate says which Rust types have the layout of which element type.
+    pub trait Sealed {}
+}
+
+/// A Rust type that is an element type of the language: same size, same meaning of its bits. No other crate can add one.
+pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
     /// The element type it is.
     const ELEM: Elem;
 }
 
 macro_rules! element {
-    ($($t:ty => $e:ident),+ $(,)?) => { $(impl Element for $t { const ELEM: Elem = Elem::$e; })+ };
+    ($($t:ty => $e:ident),+ $(,)?) => { $(impl sealed::Sealed for $t {} impl Element for $t { const ELEM: Elem = Elem::$e; })+ };
 }
 element!(f32 => F32, half::f16 => F16, half::bf16 => BF16, i32 => I32, i8 => I8, bool => Bool);
 
