@@ -746,7 +746,7 @@ impl State {
 /// The largest tile, in elements; beyond it no target could hold one.
 const MAX_TILE: usize = 1 << 20;
 
-fn check_shape(shape: &[usize]) -> Result<(), String> {
+pub(super) fn check_shape(shape: &[usize]) -> Result<(), String> {
     if shape.len() > 2 {
         return Err(format!("tiles have rank 1 or 2, this has shape {shape:?}"));
     }

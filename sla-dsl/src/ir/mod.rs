@@ -41,7 +41,9 @@ mod dims;
 mod entities;
 mod kernel;
 mod ops;
+mod print;
 mod types;
+mod verify;
 
 pub use abi::AbiArg;
 pub use builder::Builder;
@@ -50,3 +52,4 @@ pub use entities::{BlockId, OpId, Value};
 pub use kernel::{Attr, Block, Facts, GridAxis, Kernel, MemFacts, Op, Param, ParamKind};
 pub use ops::{ATTRS, Class, Effect, Level, OpCode, Pred};
 pub use types::{Elem, Scalar, TensorType, Type};
+pub use verify::verify;

@@ -3,7 +3,7 @@
 //! Building is a function of constants and [`Facts`]; nothing here compiles or launches.
 
 use crate::diag::{Diagnostic, Diagnostics, Loc};
-use crate::ir::{Builder, Elem, Facts, GridAxis, Kernel, Param};
+use crate::ir::{Builder, Elem, Facts, GridAxis, Kernel, Param, verify};
 use std::fmt;
 
 /// What a generic parameter of a kernel stands for.
@@ -135,7 +135,11 @@ impl KernelDef {
         self.check_consts(consts)?;
         let builder = Builder::new(self.name, self.dims, (self.grid)(consts), (self.params)(consts), facts);
         (self.body)(&builder, consts);
-        builder.finish()
+        let kernel = builder.finish()?;
+        if cfg!(debug_assertions) {
+            verify(&kernel)?;
+        }
+        Ok(kernel)
     }
 
     /// Checks constants against the generics and the constant part of `require`.
