@@ -1,1 +1,53 @@
-//! The attribute macros of the tile language.
+//! The attribute macros of the tile language: tokens in, a builder function out.
+//!
+//! Every macro goes the same way: [`sig`] reads the attribute and the signature, the checker reads the body symbolically, and
+//! `emit` writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
+//! and an item is still emitted, so that one mistake is reported once.
+
+mod sig;
+
+use proc_macro::TokenStream;
+use sig::{Errors, FuncFn, FuncImpl, KernelFn, TilesStruct};
+use syn::spanned::Spanned;
+use syn::{Item, parse_macro_input};
+
+/// Makes a kernel of a function.
+#[proc_macro_attribute]
+pub fn kernel(attr: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::ItemFn);
+    let mut errors = Errors::default();
+    let _kernel = KernelFn::parse(attr.into(), item, &mut errors);
+    report(errors)
+}
+
+/// Makes a device function of a function, or device functions of all functions in an `impl` block.
+#[proc_macro_attribute]
+pub fn func(_attr: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    match parse_macro_input!(item as Item) {
+        Item::Fn(f) => {
+            let _func = FuncFn::parse(f.attrs, f.vis, &f.sig, *f.block, &[], &mut errors);
+        }
+        Item::Impl(i) => {
+            let _funcs = FuncImpl::parse(i, &mut errors);
+        }
+        other => {
+            errors.push(syn::Error::new(other.span(), "`#[func]` goes on a function or an `impl` block"))
+        }
+    }
+    report(errors)
+}
+
+/// Makes a struct of tiles of a struct.
+#[proc_macro_attribute]
+pub fn tiles(_attr: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::ItemStruct);
+    let mut errors = Errors::default();
+    let _tiles = TilesStruct::parse(item, &mut errors);
+    report(errors)
+}
+
+/// All mistakes as one run of `compile_error!`s.
+fn report(errors: Errors) -> TokenStream {
+    errors.into_vec().iter().map(syn::Error::to_compile_error).collect::<proc_macro2::TokenStream>().into()
+}
