@@ -62,7 +62,7 @@ impl Bound {
 /// The first [`Refusal`] found: constants; the number, kinds, element types and ranks of arguments; sizes, unified by name; the
 /// author's `require`s; strides, alignment, memory space, writability and overlap; the size of the grid.
 pub fn bind(def: &KernelDef, consts: &Consts, args: &[Arg<'_>]) -> Result<Bound, LaunchError> {
-    check(def, consts, args).map_err(|reason| LaunchError { kernel: def.name, reason })
+    check(def, consts, args).map_err(|reason| LaunchError { kernel: def.name, reason: Box::new(reason) })
 }
 
 fn check(def: &KernelDef, consts: &Consts, args: &[Arg<'_>]) -> Result<Bound, Refusal> {

@@ -15,7 +15,7 @@ pub struct LaunchError {
     /// The kernel.
     pub kernel: &'static str,
     /// What is wrong with its arguments.
-    pub reason: Refusal,
+    pub reason: Box<Refusal>,
 }
 
 /// What is wrong with the arguments of a launch.
