@@ -1,10 +1,11 @@
 //! The host as a target: loops over vectors, one program of the grid a task.
 
+mod function;
+
 use crate::{CodegenError, Options, Stage};
 use sla_dsl::ir::Kernel;
 
-/// A compiled kernel in this process.
-pub struct HostFunction {}
+pub use function::{Entry, HostFunction};
 
 /// Compiles a kernel for the host.
 ///
