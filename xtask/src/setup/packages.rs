@@ -55,9 +55,12 @@ const NEEDS: &[Need] = &[
 /// Needed only to fetch tools that are missing.
 const PIP: Need = Need { package: "python3-pip", files: &[], what: "python3 with pip" };
 
-/// Where LLVM and MLIR are expected: as the build scripts of mlir-sys see it.
+/// Where Debian puts LLVM 22.
+const DEBIAN_PREFIX: &str = "/usr/lib/llvm-22";
+
+/// Where LLVM and MLIR are expected: as the build script of mlir-sys sees it.
 pub fn prefix() -> PathBuf {
-    std::env::var_os("MLIR_SYS_220_PREFIX").map_or_else(|| "/usr/lib/llvm-22".into(), PathBuf::from)
+    std::env::var_os("MLIR_SYS_220_PREFIX").map_or_else(|| DEBIAN_PREFIX.into(), PathBuf::from)
 }
 
 /// Installs the packages that are missing, pip among them if `with_pip`.
@@ -73,8 +76,8 @@ pub fn install(with_pip: bool) -> Outcome {
     if missing.is_empty() {
         return Ok(());
     }
-    if let Err(system) = supported_system() {
-        return Err(Failed(by_hand(&system, &missing, &prefix)));
+    if let Err(why) = can_install(&prefix) {
+        return Err(Failed(by_hand(&why, &missing, &prefix)));
     }
     let names: Vec<&str> = missing.iter().map(|need| need.package).collect();
     println!("setup: missing on this machine, to be installed by apt-get: {}", names.join(" "));
@@ -136,26 +139,28 @@ fn rights() -> Option<&'static [&'static str]> {
     }
 }
 
-/// `Err` carries what this system is, when it is not one whose packages are known.
-fn supported_system() -> Result<(), String> {
+/// `Err` says why Debian's packages would not do here.
+fn can_install(prefix: &Path) -> Result<(), String> {
+    if prefix != Path::new(DEBIAN_PREFIX) {
+        return Err(format!("LLVM is expected in {}, not where Debian puts it", prefix.display()));
+    }
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |key: &str| {
         let line = os.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         line.unwrap_or("unknown").trim_matches('"').to_string()
     };
-    let arch = std::env::consts::ARCH;
-    let debian = field("ID") == "debian" && field("VERSION_ID") == "12";
-    if !debian || arch != "x86_64" {
-        return Err(format!("{} {} on {arch}", field("ID"), field("VERSION_ID")));
+    let (id, version, arch) = (field("ID"), field("VERSION_ID"), std::env::consts::ARCH);
+    if (id.as_str(), version.as_str(), arch) != ("debian", "12", "x86_64") {
+        return Err(format!("this is {id} {version} on {arch}, not Debian 12 on x86_64"));
     }
-    on_path("apt-get").map(drop).ok_or_else(|| "Debian 12 without apt-get".into())
+    on_path("apt-get").map(drop).ok_or_else(|| "there is no apt-get".into())
 }
 
-fn by_hand(system: &str, missing: &[&Need], prefix: &Path) -> String {
+fn by_hand(why: &str, missing: &[&Need], prefix: &Path) -> String {
     let list: String =
         missing.iter().map(|need| format!("  - {} (Debian's {})\n", need.what, need.package)).collect();
     format!(
-        "this is {system}; packages are installed on Debian 12 on x86-64 only. Please provide:\n{list}\
+        "{why}, so nothing is installed. Please provide:\n{list}\
          The prefix is {}. For LLVM elsewhere set MLIR_SYS_220_PREFIX, TABLEGEN_220_PREFIX and LLVM_SYS_221_PREFIX \
          to its prefix, and LIBCLANG_PATH and LD_LIBRARY_PATH to its lib folder. Then run this again.",
         prefix.display()
