@@ -9,6 +9,7 @@
 //! This crate knows no LLVM, no CUDA, no environment and no disk.
 
 pub mod diag;
+pub mod interp;
 pub mod ir;
 pub mod lang;
 pub mod launch;

@@ -30,6 +30,8 @@
 //! * `max` and `min` (and the reduction `max`) return the other operand when one is NaN.
 //! * Comparisons with NaN are false, except `ne`.
 //! * Casts from `f32` to a 16-bit float round to nearest even; to `i32` they truncate and saturate, with NaN to 0; from `i32` to `i8` they wrap.
+//!   Other casts go through `f32` or `i32`: 16-bit floats are widened first, `f32` to `i8` passes through `i32`, `i32` to a 16-bit float through `f32`.
+//!   A cast to `bool` asks whether the value is not 0 (NaN is not); a `bool` becomes 0 or 1.
 //! * Reductions run in any order, so float sums agree between targets within rounding only.
 //!
 //! Nothing here knows a target. The same data structure later carries a schedule: ops whose [`Level`] is `Sched` are made by

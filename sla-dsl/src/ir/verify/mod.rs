@@ -86,7 +86,7 @@ fn head(k: &Kernel, report: &mut dyn FnMut(String)) {
             }
         }
     }
-    for ((dim, block), _) in &k.even {
+    for (dim, block) in k.even.keys() {
         known("an `even` fact", dim, report);
         if *block < 1 {
             report(format!("an `even` fact has block size {block}"));
