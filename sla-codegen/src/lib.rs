@@ -5,6 +5,7 @@
 
 mod artifact;
 mod error;
+pub mod mlir;
 mod options;
 pub mod passes;
 mod pipeline;

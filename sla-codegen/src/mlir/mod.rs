@@ -1,0 +1,125 @@
+//! MLIR as a tool: text in, an LLVM module out. Shared by every target.
+//!
+//! A target writes its kernel as MLIR text, because text is what people read at the `mlir` stage and what a failing kernel is
+//! reported with. Here the text is parsed, verified, converted to the LLVM dialect and translated. Nothing here knows a target
+//! or our own IR, and nothing panics: whatever MLIR says against the text comes back as [`CodegenError::Internal`], with MLIR's words.
+
+mod llvm;
+
+pub use llvm::LlvmSession;
+
+use crate::{CodegenError, Stage};
+use inkwell::context::AsContextRef;
+use inkwell::module::Module as LlvmModule;
+use melior::Context;
+use melior::dialect::DialectRegistry;
+use melior::ir::Module;
+use melior::ir::operation::OperationLike;
+use melior::pass::PassManager;
+use melior::utility::{
+    parse_pass_pipeline, register_all_dialects, register_all_llvm_translations, register_all_passes,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Conversions to the LLVM dialect, in an order in which each finds what it needs already lowered. Passes that find nothing to do cost
+/// little, so one list serves the host and the GPU.
+const PIPELINE: &str = "builtin.module(convert-vector-to-scf,convert-scf-to-cf,convert-vector-to-llvm,\
+    expand-strided-metadata,lower-affine,finalize-memref-to-llvm,convert-math-to-llvm,convert-arith-to-llvm,\
+    convert-index-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,convert-nvvm-to-llvm,reconcile-unrealized-casts)";
+
+/// Parses, lowers and translates `text`, a `builtin.module` in MLIR's syntax, for the kernel called `kernel`.
+///
+/// # Errors
+/// [`CodegenError::Internal`] with MLIR's diagnostics if the text does not parse, verify, lower or translate.
+pub fn lower_to_llvm<'s>(
+    session: &'s LlvmSession,
+    kernel: &str,
+    text: &str,
+) -> Result<LlvmModule<'s>, CodegenError> {
+    register_all_passes();
+    let registry = DialectRegistry::new();
+    register_all_dialects(&registry);
+    let context = Context::new_with_registry(&registry, false);
+    register_all_llvm_translations(&context);
+    context.load_all_available_dialects();
+
+    let said = Rc::new(RefCell::new(Vec::<String>::new()));
+    let sink = Rc::clone(&said);
+    context.attach_diagnostic_handler(move |d| {
+        sink.borrow_mut().push(format!("{}: {d}", d.location()));
+        true
+    });
+    let failed = |stage: Stage, step: &str| CodegenError::Internal {
+        kernel: kernel.to_string(),
+        stage,
+        message: format!("{step}: {}", said.borrow().join("; ")),
+    };
+
+    let mut module =
+        Module::parse(&context, text).ok_or_else(|| failed(Stage::Mlir, "MLIR does not parse"))?;
+    if !module.as_operation().verify() {
+        return Err(failed(Stage::Mlir, "MLIR does not verify"));
+    }
+    let passes = PassManager::new(&context);
+    passes.enable_verifier(cfg!(debug_assertions));
+    parse_pass_pipeline(passes.as_operation_pass_manager(), PIPELINE)
+        .map_err(|e| failed(Stage::Mlir, &e.to_string()))?;
+    passes.run(&mut module).map_err(|_| failed(Stage::Mlir, "MLIR does not lower"))?;
+
+    // SAFETY: the operation is a live module, and the context is inkwell's own, which outlives the module (`'s`).
+    // Both crates bind the same libLLVM, so the pointer types differ in name only.
+    let raw = unsafe {
+        mlir_sys::mlirTranslateModuleToLLVMIR(
+            module.as_operation().to_raw(),
+            session.context().as_ctx_ref() as _,
+        )
+    };
+    if raw.is_null() {
+        return Err(failed(Stage::Ll, "MLIR does not translate to LLVM IR"));
+    }
+    // SAFETY: `raw` is a module that nobody else owns, made in the context that `'s` borrows.
+    let translated = unsafe { LlvmModule::new(raw as _) };
+    translated.verify().map_err(|e| failed(Stage::Ll, &e.to_string()))?;
+    Ok(translated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lowers_structured_control_and_memory() {
+        let session = LlvmSession::new();
+        let text = "module {
+            func.func @f(%x: !llvm.ptr, %m: memref<8xf32>, %n: index) {
+                %c0 = arith.constant 0 : index
+                %c1 = arith.constant 1 : index
+                scf.for %i = %c0 to %n step %c1 {
+                    %v = memref.load %m[%i] : memref<8xf32>
+                    %e = math.sqrt %v : f32
+                    memref.store %e, %m[%i] : memref<8xf32>
+                }
+                return
+            }
+        }";
+        let module = lower_to_llvm(&session, "f", text).expect("lowers");
+        let ll = module.print_to_string().to_string();
+        assert!(ll.contains("@f(") && ll.contains("llvm.sqrt"), "{ll}");
+        assert_eq!(session.take_errors(), "");
+    }
+
+    #[test]
+    fn mistakes_come_back_as_errors_with_a_place() {
+        let session = LlvmSession::new();
+        for (text, needle) in [
+            ("module { func.func @f() { %a = arith.addf %b, %b : f32 return } }", "undeclared"),
+            ("module { func.func @f() -> i32 { return } }", "has 0 operands"),
+        ] {
+            let e = lower_to_llvm(&session, "k", text).expect_err("is wrong");
+            let CodegenError::Internal { kernel, message, .. } = e else { panic!("another error: {e}") };
+            assert_eq!(kernel, "k");
+            assert!(message.contains(needle), "{message}");
+        }
+    }
+}
