@@ -9,6 +9,7 @@ pub mod mlir;
 mod options;
 pub mod passes;
 mod pipeline;
+pub mod ptxas;
 mod stage;
 pub mod target;
 
