@@ -85,11 +85,7 @@ mod tests {
     /// The tools that `cargo xtask setup` puts beside the workspace; `None`, with a printed reason, where they are not.
     fn tools() -> Option<Tools> {
         let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin");
-        let tools = Tools {
-            ptxas: Some(bin.join("ptxas")),
-            nvdisasm: Some(bin.join("nvdisasm")),
-            ..Tools::default()
-        };
+        let tools = Tools { ptxas: Some(bin.join("ptxas")), nvdisasm: Some(bin.join("nvdisasm")) };
         if bin.join("ptxas").exists() && bin.join("nvdisasm").exists() {
             return Some(tools);
         }
