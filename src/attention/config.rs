@@ -175,7 +175,8 @@ impl FromStr for Share {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        Share::new(text.parse().map_err(|_| ConfigError::Share { found: text.into() })?)
+        let share = text.parse().ok().and_then(|value| Share::new(value).ok());
+        share.ok_or_else(|| ConfigError::Share { found: text.into() })
     }
 }
 

@@ -1,0 +1,72 @@
+//! Everything that can end a command early, in one line and with an exit status.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use thiserror::Error;
+
+use crate::attention::{ConfigError, InputError, OperatorError};
+use crate::files::FileError;
+
+/// Why a command was not done.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The command line does not parse.
+    #[error("{0}")]
+    Usage(String),
+    /// A setting that the operator does not have.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Tensors that are no attention problem.
+    #[error("{}: {source}", path.display())]
+    Input {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InputError,
+    },
+    /// Two outputs in one place.
+    #[error("the output and the report are both {}, needed two files", path.display())]
+    SameFile {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A back end that cannot do what it was asked.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The result cannot be put into a file.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// The file's content.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl CliError {
+    /// clap's message as one line: its first paragraph, without the pointer to `--help`.
+    pub fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let line = paragraph.join(" ");
+        CliError::Usage(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
+    }
+
+    /// 2 when the user can mend it, 1 when a back end failed.
+    pub fn status(&self) -> u8 {
+        match self {
+            CliError::Operator(OperatorError::Failed { .. }) | CliError::Encode { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Whether clap's "error" is the help or the version, which it prints and ends the program with itself.
+pub fn is_help(error: &clap::Error) -> bool {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand)
+}

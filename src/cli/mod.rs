@@ -1,0 +1,41 @@
+//! The program `sla`: one file a command. Errors are one line on stderr; the exit status is 0 only when the work was done.
+
+mod attend;
+mod error;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// Sparse-linear attention, compiled from a tile DSL.
+#[derive(Parser)]
+#[command(name = "sla", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Apply the operator to the tensors of a safetensors file.
+    Attend(attend::Attend),
+}
+
+/// Parses the command line and runs the command: status 0 when it is done, 2 for an error of the user's, 1 for another.
+pub fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
+        Err(error) if error::is_help(&error) => error.exit(),
+        Err(error) => Err(CliError::usage(&error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}
