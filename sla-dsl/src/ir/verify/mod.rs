@@ -9,6 +9,8 @@
 mod structure;
 mod types;
 
+pub(super) use structure::MAX_DEPTH;
+
 use super::{DimExpr, Kernel, OpId, ParamKind};
 use crate::diag::{Diagnostic, Diagnostics, Loc};
 

@@ -1,12 +1,10 @@
 //! The text form of kernels made by the builder, and what the verifier says of kernels broken by hand.
 
-use sla_dsl::diag::Loc;
+use super::AT;
 use sla_dsl::ir::*;
 
-const AT: Loc = Loc::new("src/k.rs", 3, 5);
-
 /// Sums blocks of rows, with one of every form of text: grid, facts, memory flags, `for`, `if`, memory, attributes.
-fn sample() -> Kernel {
+pub fn sample() -> Kernel {
     let l = DimExpr::name("L");
     let tensor =
         |mutable, dims: Vec<DimExpr>| ParamKind::Tensor(TensorType { elem: Elem::F32, dims, mutable });
