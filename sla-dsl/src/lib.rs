@@ -1,5 +1,6 @@
 //! The tile language and its IR: what a kernel says.
 //!
+//! * [`prelude`] is what a file with kernels imports.
 //! * [`lang`] is what kernels are written in: the vocabulary that `#[kernel]` bodies expand to, and kernel definitions.
 //! * [`ir`] is the tile IR those definitions build: types, ops, printer, parser, verifier.
 //! * [`interp`] runs the IR directly and defines what it means.
@@ -8,8 +9,12 @@
 //!
 //! This crate knows no LLVM, no CUDA, no environment and no disk.
 
+// Expanded code names this crate by its path, here as well.
+extern crate self as sla_dsl;
+
 pub mod diag;
 pub mod interp;
 pub mod ir;
 pub mod lang;
 pub mod launch;
+pub mod prelude;

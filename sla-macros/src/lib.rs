@@ -4,6 +4,7 @@
 //! `emit` writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
 //! and an item is still emitted, so that one mistake is reported once.
 
+mod emit;
 mod sig;
 
 use proc_macro::TokenStream;
@@ -16,8 +17,10 @@ use syn::{Item, parse_macro_input};
 pub fn kernel(attr: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::ItemFn);
     let mut errors = Errors::default();
-    let _kernel = KernelFn::parse(attr.into(), item, &mut errors);
-    report(errors)
+    let kernel = KernelFn::parse(attr.into(), item, &mut errors);
+    let mut errors = errors.into_vec();
+    let item = emit::kernel(&kernel, &mut errors);
+    finish(errors, item)
 }
 
 /// Makes a device function of a function, or device functions of all functions in an `impl` block.
@@ -26,16 +29,21 @@ pub fn func(_attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     match parse_macro_input!(item as Item) {
         Item::Fn(f) => {
-            let _func = FuncFn::parse(f.attrs, f.vis, &f.sig, *f.block, &[], &mut errors);
+            let func = FuncFn::parse(f.attrs, f.vis, &f.sig, *f.block, &[], &mut errors);
+            let mut errors = errors.into_vec();
+            let item = emit::func(&func, &mut errors);
+            finish(errors, item)
         }
         Item::Impl(i) => {
-            let _funcs = FuncImpl::parse(i, &mut errors);
+            let funcs = FuncImpl::parse(i, &mut errors);
+            let mut errors = errors.into_vec();
+            let item = emit::func_impl(&funcs, &mut errors);
+            finish(errors, item)
         }
-        other => {
-            errors.push(syn::Error::new(other.span(), "`#[func]` goes on a function or an `impl` block"))
-        }
+        other => syn::Error::new(other.span(), "`#[func]` goes on a function or an `impl` block")
+            .to_compile_error()
+            .into(),
     }
-    report(errors)
 }
 
 /// Makes a struct of tiles of a struct.
@@ -43,11 +51,11 @@ pub fn func(_attr: TokenStream, item: TokenStream) -> TokenStream {
 pub fn tiles(_attr: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::ItemStruct);
     let mut errors = Errors::default();
-    let _tiles = TilesStruct::parse(item, &mut errors);
-    report(errors)
+    let tiles = TilesStruct::parse(item, &mut errors);
+    finish(errors.into_vec(), emit::tiles(&tiles))
 }
 
-/// All mistakes as one run of `compile_error!`s.
-fn report(errors: Errors) -> TokenStream {
-    errors.into_vec().iter().map(syn::Error::to_compile_error).collect::<proc_macro2::TokenStream>().into()
+/// The item after every mistake as a `compile_error!`.
+fn finish(errors: Vec<syn::Error>, item: proc_macro2::TokenStream) -> TokenStream {
+    errors.iter().map(syn::Error::to_compile_error).chain([item]).collect::<proc_macro2::TokenStream>().into()
 }

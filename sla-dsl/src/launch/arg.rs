@@ -118,6 +118,17 @@ macro_rules! element {
 }
 element!(f32 => F32, half::f16 => F16, half::bf16 => BF16, i32 => I32, i8 => I8, bool => Bool);
 
+/// An element type that holds real numbers: f32, f16, bf16.
+pub trait Float: Element {}
+impl Float for f32 {}
+impl Float for half::f16 {}
+impl Float for half::bf16 {}
+
+/// A 16-bit element type: f16, bf16.
+pub trait Half: Float {}
+impl Half for half::f16 {}
+impl Half for half::bf16 {}
+
 /// Something that owns or borrows a tensor and can lend it to a launch.
 ///
 /// # Safety

@@ -8,6 +8,6 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 
-pub use arg::{Arg, Element, Launcher, Space, TensorArg, TensorLike};
+pub use arg::{Arg, Element, Float, Half, Launcher, Space, TensorArg, TensorLike};
 pub use bind::{Bound, bind};
 pub use error::{LaunchError, Refusal};

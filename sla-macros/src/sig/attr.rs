@@ -100,7 +100,7 @@ impl Clause {
                 }
             }
             "require" => attr.require.extend(self.list::<Expr>(errors).into_iter().map(|expr| {
-                let text = text_of(&expr);
+                let text = text_of(expr.to_token_stream());
                 Require { expr, text }
             })),
             "grid" => {
@@ -122,8 +122,45 @@ impl Clause {
     }
 }
 
-/// An expression as the user wrote it where the compiler still knows, else its tokens.
-fn text_of(expr: &Expr) -> String {
-    use syn::spanned::Spanned;
-    expr.span().source_text().unwrap_or_else(|| expr.to_token_stream().to_string())
+/// An expression as a person would write it.
+fn text_of(tokens: TokenStream) -> String {
+    use proc_macro2::{Delimiter, Spacing, TokenTree};
+    let mut out = String::new();
+    let mut tight = true;
+    for t in tokens {
+        match t {
+            TokenTree::Punct(p) if p.as_char() == '.' || p.as_char() == ':' => {
+                out.truncate(out.trim_end().len());
+                out.push(p.as_char());
+                tight = true;
+            }
+            TokenTree::Punct(p) if p.as_char() == '!' && p.spacing() == Spacing::Alone => {
+                out.push_str(if tight { "!" } else { " !" });
+                tight = true;
+            }
+            TokenTree::Punct(p) => {
+                out.push_str(if tight { "" } else { " " });
+                out.push(p.as_char());
+                tight = p.spacing() == Spacing::Joint;
+            }
+            TokenTree::Group(g) => {
+                let inner = text_of(g.stream());
+                let called = !tight && out.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                out.push_str(if tight || called { "" } else { " " });
+                out.push_str(&match g.delimiter() {
+                    Delimiter::Parenthesis => format!("({inner})"),
+                    Delimiter::Bracket => format!("[{inner}]"),
+                    Delimiter::Brace => format!("{{ {inner} }}"),
+                    Delimiter::None => inner,
+                });
+                tight = false;
+            }
+            other => {
+                out.push_str(if tight { "" } else { " " });
+                out.push_str(&other.to_string());
+                tight = false;
+            }
+        }
+    }
+    out
 }

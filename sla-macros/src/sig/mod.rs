@@ -8,9 +8,9 @@ mod dim;
 mod func;
 mod ty;
 
-pub use attr::{GridAxis, KernelAttr, Require};
+pub use attr::{KernelAttr, Require};
 pub use dim::{Dim, DimOp};
-pub use func::{FuncFn, FuncImpl, Generic, GenericKind, KernelFn, Param, Receiver, Sig, TilesStruct};
+pub use func::{FuncFn, FuncImpl, Generic, GenericKind, KernelFn, Param, Receiver, TilesStruct};
 pub use ty::{ElemClass, ElemName, ElemTy, Shape, StructArg, Ty};
 
 /// Mistakes found so far, each on its token.
