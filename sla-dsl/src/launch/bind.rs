@@ -26,7 +26,8 @@ pub struct Bound {
 impl Bound {
     /// The number of programs: the product of the grid's extents, below 2^31.
     pub fn programs(&self) -> u64 {
-        self.grid.iter().product()
+        // One extent may be large beside one of 0.
+        if self.grid.contains(&0) { 0 } else { self.grid.iter().product() }
     }
 
     /// Answers questions of the form "does this block size divide this size?". A size without a value is not divided.

@@ -1,0 +1,90 @@
+//! One compilation per kernel, and the right kernel for each launch.
+
+use super::*;
+use sla_codegen::Target;
+use sla_dsl::diag::Loc;
+use sla_dsl::ir::{Elem, Param, ParamKind, TensorType};
+use sla_dsl::launch::{Arg, Space, TensorArg, bind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static DEF: KernelDef = KernelDef {
+    name: "copy",
+    doc: "",
+    loc: Loc::UNKNOWN,
+    generics: &[],
+    dims: &["L"],
+    grid: |_| Vec::new(),
+    params: |_| {
+        let kind =
+            ParamKind::Tensor(TensorType { elem: Elem::F32, dims: vec![DimExpr::name("L")], mutable: false });
+        vec![Param { name: "x".into(), kind, memory: MemFacts::default() }]
+    },
+    require: &[],
+    body: |b, _| {
+        b.is_even(&DimExpr::name("L"), 8);
+    },
+};
+
+fn launch(l: usize, address: usize) -> Bound {
+    // SAFETY: the memory is only described.
+    let x = unsafe { TensorArg::from_raw(Elem::F32, &[l], &[1], address, Space::Host, false) };
+    bind(&DEF, &Consts::default(), &[Arg::Tensor(x)]).unwrap()
+}
+
+fn get(
+    cache: &KernelCache<bool>,
+    bound: &Bound,
+    make: impl FnOnce() -> Result<(), RuntimeError>,
+) -> Result<bool, RuntimeError> {
+    let even = |k: &Kernel| make().map(|()| k.even[&(DimExpr::name("L"), 8)]);
+    let options = Options::new(Target::Cpu);
+    cache.get(&DEF, &Consts::default(), &options, bound, even).map(|c| c.code)
+}
+
+#[test]
+fn a_kernel_is_compiled_once_for_each_answer_and_memory() {
+    let cache = KernelCache::new();
+    let made = AtomicUsize::new(0);
+    let code = |l, address| {
+        let count = || {
+            made.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let code = get(&cache, &launch(l, address), count).unwrap();
+        (code, made.load(Ordering::Relaxed))
+    };
+    assert_eq!(code(16, 64), (true, 1));
+    assert_eq!(code(24, 64), (true, 1));
+    assert_eq!(code(17, 64), (false, 2));
+    assert_eq!(code(33, 64), (false, 2));
+    assert_eq!(code(16, 64), (true, 2));
+    // Not on a 16-byte boundary: other memory facts.
+    assert_eq!(code(16, 68), (true, 3));
+}
+
+#[test]
+fn concurrent_callers_compile_once() {
+    let cache = KernelCache::new();
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|s| {
+        for _ in 0..8 {
+            s.spawn(|| {
+                get(&cache, &launch(16, 64), || {
+                    made.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    Ok(())
+                })
+                .unwrap()
+            });
+        }
+    });
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_failure_is_not_kept() {
+    let cache = KernelCache::new();
+    let fail = || Err(RuntimeError::DeviceName("x".into()));
+    assert!(get(&cache, &launch(16, 64), fail).is_err());
+    assert!(get(&cache, &launch(16, 64), || Ok(())).unwrap());
+}

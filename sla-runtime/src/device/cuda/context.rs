@@ -1,0 +1,201 @@
+//! A GPU's primary context: opened once per handle, made current by every call that needs it.
+
+use super::CudaError;
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys::{self, CUdevice_attribute, CUevent_flags};
+use sla_dsl::launch::Space;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The default stream of the context that is current.
+pub(super) const STREAM: sys::CUstream = std::ptr::null_mut();
+
+/// The first driver that has every function called here, as drivers count their versions.
+const OLDEST_DRIVER: i32 = 12_080;
+
+/// A GPU's primary context.
+pub(crate) struct CudaContext {
+    ordinal: usize,
+    device: sys::CUdevice,
+    handle: sys::CUcontext,
+    name: String,
+    capability: (u32, u32),
+    shared_bytes: usize,
+    pooled: bool,
+}
+
+// SAFETY: the driver's handles may be used from any thread, once the context is current there; `enter` makes it so.
+unsafe impl Send for CudaContext {}
+// SAFETY: as above; the driver locks what it shares.
+unsafe impl Sync for CudaContext {}
+
+impl CudaContext {
+    pub fn open(ordinal: usize) -> Result<CudaContext, CudaError> {
+        start_driver()?;
+        let count = result::device::get_count().map_err(|e| CudaError::driver("counting GPUs", e))?;
+        let count = usize::try_from(count).unwrap_or(0);
+        if ordinal >= count {
+            return Err(CudaError::NoDevice { ordinal, count });
+        }
+        let what = |e| CudaError::driver(format!("opening cuda:{ordinal}"), e);
+        let device = result::device::get(ordinal as i32).map_err(what)?;
+        let name = result::device::get_name(device).map_err(what)?;
+        use CUdevice_attribute::*;
+        let ask = |attribute| {
+            // SAFETY: `device` is one that the driver returned.
+            let value = unsafe { result::device::get_attribute(device, attribute) };
+            value.map(|v| v.max(0) as u32).map_err(what)
+        };
+        let major = ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let shared = ask(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let pooled = ask(CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? != 0;
+        // SAFETY: as above; released when this is dropped.
+        let handle = unsafe { result::primary_ctx::retain(device) }.map_err(what)?;
+        let context = CudaContext {
+            ordinal,
+            device,
+            handle,
+            name,
+            capability: (major, minor),
+            shared_bytes: shared as usize,
+            pooled,
+        };
+        if pooled {
+            context.keep_freed_memory().map_err(what)?;
+        }
+        Ok(context)
+    }
+
+    /// Lets the driver keep freed memory for the next allocation instead of returning it at each synchronisation.
+    fn keep_freed_memory(&self) -> Result<(), DriverError> {
+        self.enter()?;
+        let mut everything = u64::MAX;
+        // SAFETY: the device has pools, and the attribute is a 64-bit number.
+        unsafe {
+            let pool = result::device::get_mem_pool(self.device)?;
+            sys::cuMemPoolSetAttribute(
+                pool,
+                sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+                (&raw mut everything).cast(),
+            )
+            .result()
+        }
+    }
+
+    /// Makes the context current on this thread.
+    pub(super) fn enter(&self) -> Result<(), DriverError> {
+        // SAFETY: the context is retained while `self` lives.
+        unsafe { result::ctx::set_current(self.handle) }
+    }
+
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    pub fn space(&self) -> Space {
+        Space::Cuda(self.ordinal)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn capability(&self) -> (u32, u32) {
+        self.capability
+    }
+
+    /// Most shared memory that one block of threads can have.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.shared_bytes
+    }
+
+    /// Whether memory is allocated and freed in stream order.
+    pub(super) fn pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// Waits for everything enqueued.
+    pub fn synchronize(&self) -> Result<(), CudaError> {
+        let wait = || {
+            self.enter()?;
+            // SAFETY: the context's own stream.
+            unsafe { result::stream::synchronize(STREAM) }
+        };
+        wait().map_err(|e| CudaError::driver(format!("running on cuda:{}", self.ordinal), e))
+    }
+
+    /// A point in the order of enqueued work, from now.
+    pub fn event(self: &Arc<Self>) -> Result<Event, CudaError> {
+        let make = || {
+            self.enter()?;
+            let handle = result::event::create(CUevent_flags::CU_EVENT_DEFAULT)?;
+            let event = Event { context: self.clone(), handle };
+            // SAFETY: the event was just made, in this context.
+            unsafe { result::event::record(event.handle, STREAM)? };
+            Ok(event)
+        };
+        make().map_err(|e| CudaError::driver("recording an event", e))
+    }
+}
+
+impl Drop for CudaContext {
+    fn drop(&mut self) {
+        // SAFETY: retained in `open`. A failure leaves nothing to do.
+        let _ = unsafe { result::primary_ctx::release(self.device) };
+    }
+}
+
+/// A recorded event.
+pub(crate) struct Event {
+    context: Arc<CudaContext>,
+    handle: sys::CUevent,
+}
+
+impl Event {
+    /// Waits for everything enqueued and returns the GPU's time since this event.
+    pub fn elapsed(&self) -> Result<Duration, CudaError> {
+        let end = self.context.event()?;
+        let measure = || {
+            // SAFETY: both events were recorded on the same stream and are alive.
+            let ms = unsafe {
+                result::event::synchronize(end.handle)?;
+                result::event::elapsed(self.handle, end.handle)?
+            };
+            Ok(Duration::from_secs_f64(ms.max(0.0) as f64 / 1e3))
+        };
+        measure().map_err(|e| CudaError::driver("measuring time", e))
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if self.context.enter().is_ok() {
+            // SAFETY: made in `event`, destroyed once.
+            let _ = unsafe { result::event::destroy(self.handle) };
+        }
+    }
+}
+
+/// Opens libcuda and starts it; every call after the first is cheap.
+fn start_driver() -> Result<(), CudaError> {
+    // SAFETY: loads a library and looks nothing up. Any other call panics where there is none.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(CudaError::NoDriver);
+    }
+    if let Err(e) = result::init() {
+        return Err(match CudaError::driver("", e) {
+            CudaError::Driver { name, message, .. } => CudaError::NoStart(format!("{name}: {message}")),
+            other => other,
+        });
+    }
+    let mut version = 0;
+    // SAFETY: writes one number.
+    unsafe { sys::cuDriverGetVersion(&raw mut version).result() }
+        .map_err(|e| CudaError::driver("asking for the driver's version", e))?;
+    if version < OLDEST_DRIVER {
+        let shown = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
+        return Err(CudaError::OldDriver { found: shown(version), needed: shown(OLDEST_DRIVER) });
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Devices: where kernels run. A handle owns everything a device keeps (threads, context, compiled kernels), and clones share it.
+//!
+//! There is no global state: two handles of one GPU are two caches on one context, and GPUs do not know of each other.
+
+mod cpu;
+mod cuda;
+mod name;
+
+pub use cuda::CudaError;
+pub(crate) use cuda::{CudaContext, CudaMemory};
+pub use name::DeviceName;
+
+use crate::RuntimeError;
+use cpu::CpuDevice;
+use cuda::CudaDevice;
+use sla_codegen::{Options, Target};
+use sla_dsl::interp::{DeviceError, Interpreter};
+use sla_dsl::lang::{Consts, KernelDef};
+use sla_dsl::launch::{Arg, Bound, Launcher, Space, bind};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A place to run kernels on.
+#[derive(Clone)]
+pub struct Device(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Cpu(Arc<CpuDevice>),
+    Cuda(Arc<CudaDevice>),
+    Interp,
+}
+
+impl Device {
+    /// The host's cores. Its threads start with the first launch; see [`crate::env::threads`] for their number.
+    pub fn cpu() -> Device {
+        Device(Kind::Cpu(Arc::new(CpuDevice::new(crate::env::threads()))))
+    }
+
+    /// A GPU.
+    ///
+    /// # Errors
+    /// No driver, no GPU with this ordinal, or one older than sm_80.
+    pub fn cuda(ordinal: usize) -> Result<Device, RuntimeError> {
+        Ok(Device(Kind::Cuda(Arc::new(CudaDevice::open(ordinal)?))))
+    }
+
+    /// The interpreter, which defines what a kernel means. Slow.
+    pub fn interp() -> Device {
+        Device(Kind::Interp)
+    }
+
+    /// The device of a name. `auto` is the first GPU where there is one, otherwise the host.
+    ///
+    /// # Errors
+    /// As [`Device::cuda`]; for `auto` a missing driver or GPU is no error.
+    pub fn open(name: DeviceName) -> Result<Device, RuntimeError> {
+        match name {
+            DeviceName::Cpu => Ok(Device::cpu()),
+            DeviceName::Interp => Ok(Device::interp()),
+            DeviceName::Cuda(ordinal) => Device::cuda(ordinal),
+            DeviceName::Auto => match Device::cuda(0) {
+                Err(RuntimeError::Cuda(e)) if e.is_absence() => Ok(Device::cpu()),
+                outcome => outcome,
+            },
+        }
+    }
+
+    /// The device's name; never `auto`.
+    pub fn name(&self) -> DeviceName {
+        match &self.0 {
+            Kind::Cpu(_) => DeviceName::Cpu,
+            Kind::Cuda(d) => DeviceName::Cuda(d.context().ordinal()),
+            Kind::Interp => DeviceName::Interp,
+        }
+    }
+
+    /// The memory its tensors are in.
+    pub fn space(&self) -> Space {
+        match &self.0 {
+            Kind::Cpu(_) | Kind::Interp => Space::Host,
+            Kind::Cuda(d) => d.context().space(),
+        }
+    }
+
+    /// What kernels are compiled for; `None` for the interpreter, which compiles nothing.
+    pub fn target(&self) -> Option<Target> {
+        match &self.0 {
+            Kind::Cpu(_) => Some(Target::Cpu),
+            Kind::Cuda(d) => Some(Target::Cuda(d.arch())),
+            Kind::Interp => None,
+        }
+    }
+
+    /// One line for people: the name and the hardware behind it.
+    pub fn describe(&self) -> String {
+        match &self.0 {
+            Kind::Cpu(d) => format!("cpu ({} threads)", d.threads()),
+            Kind::Cuda(d) => d.describe(),
+            Kind::Interp => "interp (the reference interpreter)".to_string(),
+        }
+    }
+
+    /// Waits until everything launched has run.
+    ///
+    /// # Errors
+    /// A launch that failed on the device.
+    pub fn synchronize(&self) -> Result<(), RuntimeError> {
+        match &self.0 {
+            Kind::Cpu(_) | Kind::Interp => Ok(()),
+            Kind::Cuda(d) => Ok(d.context().synchronize()?),
+        }
+    }
+
+    /// Runs `work` and measures it: on a GPU between two events around what it enqueued, elsewhere by the clock.
+    ///
+    /// # Errors
+    /// Whatever `work` returns, or a launch that failed on the device.
+    pub fn time<R, E: From<RuntimeError>>(
+        &self,
+        work: impl FnOnce() -> Result<R, E>,
+    ) -> Result<(R, Duration), E> {
+        match &self.0 {
+            Kind::Cpu(_) | Kind::Interp => {
+                let start = Instant::now();
+                let result = work()?;
+                Ok((result, start.elapsed()))
+            }
+            Kind::Cuda(d) => {
+                let start = d.context().event().map_err(RuntimeError::from)?;
+                let result = work()?;
+                let time = start.elapsed().map_err(RuntimeError::from)?;
+                Ok((result, time))
+            }
+        }
+    }
+
+    /// As [`Launcher::launch`], with compiler options of the caller's choice instead of the target's defaults.
+    ///
+    /// # Errors
+    /// As [`Launcher::launch`]; options for another target are refused by the compiler or the driver.
+    pub fn launch_with(
+        &self,
+        kernel: &'static KernelDef,
+        consts: &Consts,
+        args: &[Arg<'_>],
+        options: &Options,
+    ) -> Result<(), RuntimeError> {
+        let bound = bind(kernel, consts, args)?;
+        self.check_space(kernel, &bound)?;
+        match &self.0 {
+            Kind::Cpu(d) => d.launch(kernel, consts, args, &bound, options),
+            Kind::Cuda(d) => d.launch(kernel, consts, args, &bound, options),
+            Kind::Interp => Interpreter.launch(kernel, consts, args).map_err(|e| match e {
+                DeviceError::Launch(e) => e.into(),
+                DeviceError::Build(e) => e.into(),
+                DeviceError::Run(e) => RuntimeError::Interp(e),
+            }),
+        }
+    }
+
+    fn check_space(&self, kernel: &KernelDef, bound: &Bound) -> Result<(), RuntimeError> {
+        match bound.space {
+            Some(found) if found != self.space() => Err(RuntimeError::Elsewhere {
+                kernel: kernel.name,
+                found,
+                device: self.to_string(),
+                needed: self.space(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The context that tensors on this device keep alive, for a GPU.
+    pub(crate) fn cuda_context(&self) -> Option<&Arc<CudaContext>> {
+        match &self.0 {
+            Kind::Cuda(d) => Some(d.context()),
+            _ => None,
+        }
+    }
+}
+
+impl Launcher for Device {
+    type Error = RuntimeError;
+
+    /// Checks the arguments, compiles the kernel unless it is cached, and runs it. On a GPU the call returns when the work is
+    /// enqueued; reading a tensor or [`Device::synchronize`] waits for it.
+    fn launch(
+        &self,
+        kernel: &'static KernelDef,
+        consts: &Consts,
+        args: &[Arg<'_>],
+    ) -> Result<(), RuntimeError> {
+        let options = Options::new(self.target().unwrap_or(Target::Cpu));
+        self.launch_with(kernel, consts, args, &options)
+    }
+}
+
+impl FromStr for Device {
+    type Err = RuntimeError;
+
+    /// Opens the device of a name.
+    fn from_str(s: &str) -> Result<Device, RuntimeError> {
+        Device::open(s.parse()?)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}

@@ -1,0 +1,63 @@
+//! The environment: the only file of the workspace's libraries that reads it.
+//!
+//! Tools are looked for in three places: a variable (`SLA_PTXAS`, `SLA_NVDISASM`), `.tools/bin` of the working directory or one
+//! above it (where `cargo xtask setup` puts them), and `PATH`.
+
+use sla_codegen::Tools;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Where the external tools are. A path given by a variable is taken as it is: what it names is only started when it is needed.
+pub fn tools() -> Tools {
+    Tools { ptxas: tool("SLA_PTXAS", "ptxas"), nvdisasm: tool("SLA_NVDISASM", "nvdisasm") }
+}
+
+/// Threads for programs of the host, from `SLA_THREADS` or `RAYON_NUM_THREADS`; one per core when neither holds a positive number.
+pub fn threads() -> usize {
+    let number = |name| env::var(name).ok()?.trim().parse().ok().filter(|&n: &usize| n > 0);
+    number("SLA_THREADS")
+        .or_else(|| number("RAYON_NUM_THREADS"))
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+}
+
+fn tool(variable: &str, name: &str) -> Option<PathBuf> {
+    if let Some(path) = env::var_os(variable).filter(|v| !v.is_empty()) {
+        return Some(path.into());
+    }
+    let here = env::current_dir().unwrap_or_default();
+    let folders = env::var_os("PATH").unwrap_or_default();
+    find(name, &here, env::split_paths(&folders))
+}
+
+/// `.tools/bin/NAME` at `here` or above, else `NAME` in one of the folders.
+fn find(name: &str, here: &Path, folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    let project = here.ancestors().map(|d| d.join(".tools/bin"));
+    project.chain(folders).map(|d| d.join(name)).find(|p| p.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_s_tools_come_before_path() {
+        let root = env::temp_dir().join(format!("sla-env-test-{}", std::process::id()));
+        let (own, other) = (root.join("a/.tools/bin"), root.join("path"));
+        let deep = root.join("a/b/c");
+        for d in [&own, &other, &deep] {
+            std::fs::create_dir_all(d).unwrap();
+        }
+        std::fs::write(other.join("ptxas"), "").unwrap();
+        let search = || find("ptxas", &deep, [other.clone()].into_iter());
+        assert_eq!(search(), Some(other.join("ptxas")));
+        std::fs::write(own.join("ptxas"), "").unwrap();
+        assert_eq!(search(), Some(own.join("ptxas")));
+        assert_eq!(find("absent", &deep, [other.clone()].into_iter()), None);
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn there_is_a_thread() {
+        assert!(threads() >= 1);
+    }
+}

@@ -1,0 +1,50 @@
+//! What can go wrong at run time, as one type: each case keeps the typed error of the layer it came from.
+
+use crate::device::CudaError;
+use crate::tensor::TensorError;
+use sla_codegen::CodegenError;
+use sla_dsl::diag::Diagnostics;
+use sla_dsl::interp::InterpError;
+use sla_dsl::launch::{LaunchError, Space};
+use thiserror::Error;
+
+/// A device, tensor or launch failed.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// The arguments do not fit the kernel.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The kernel's body rejected the constants.
+    #[error("{0}")]
+    Kernel(#[from] Diagnostics),
+    /// The interpreter stopped: the kernel is malformed, or one of its programs did what no program may.
+    #[error(transparent)]
+    Interp(InterpError),
+    /// The kernel could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CodegenError),
+    /// A tensor could not be made, viewed or converted.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// The CUDA driver or device failed.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// Tensors in another memory than the device's.
+    #[error("{kernel}: the tensors are in the memory of {found}, but {device} runs on that of {needed}")]
+    Elsewhere {
+        /// The kernel.
+        kernel: &'static str,
+        /// Where the tensors are.
+        found: Space,
+        /// The device.
+        device: String,
+        /// Where it needs them.
+        needed: Space,
+    },
+    /// A device's name that is none.
+    #[error("unknown device `{0}`; the devices are auto, cpu, cuda, cuda:N, interp")]
+    DeviceName(String),
+    /// The threads of the host device could not be started.
+    #[error("the threads of the cpu device could not be started: {0}")]
+    Threads(String),
+}
