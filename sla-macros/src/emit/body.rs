@@ -5,7 +5,7 @@ use crate::sig::Errors;
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 use std::collections::HashMap;
-use syn::Ident;
+use syn::{Block, Ident};
 
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +47,16 @@ impl Body {
         let r = f(self);
         self.scopes.pop();
         r
+    }
+
+    /// Writes the whole body, unless something is wrong with it: then nothing, after noting what.
+    /// Mistakes found here are noted only if nobody noted any before.
+    pub fn finish(mut self, block: &Block, errors: &mut Vec<syn::Error>) -> Option<TokenStream> {
+        let inner = self.block(block);
+        if errors.is_empty() {
+            errors.extend(self.errors.into_vec());
+        }
+        errors.is_empty().then_some(inner)
     }
 
     /// Notes a mistake and writes nothing that could fail a second time.

@@ -19,7 +19,14 @@ pub fn func(f: &FuncFn, errors: &mut Vec<syn::Error>) -> TokenStream {
 /// An `impl` block of device functions.
 pub fn func_impl(i: &FuncImpl, errors: &mut Vec<syn::Error>) -> TokenStream {
     let path = &i.path;
-    let funcs = i.funcs.iter().map(|f| one(f, Some(i), errors)).collect::<Vec<_>>();
+    let before = errors.len();
+    let funcs = i.funcs.iter().map(|f| {
+        let mut own = errors[..before].to_vec();
+        let item = one(f, Some(i), &mut own);
+        errors.extend(own.drain(before..));
+        item
+    });
+    let funcs = funcs.collect::<Vec<_>>();
     quote!(impl #path { #(#funcs)* })
 }
 
@@ -75,25 +82,14 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
     }
     bind.extend(runtime_sizes(f, &generics, &tokens, &mut body));
 
-    let inner = body.block(&f.body);
+    let inner = body.finish(&f.body, errors);
     let result = result(&f.sig.ret, quote!(__result), args);
     let ret = rust_type(&f.sig.ret);
     let (line, col) = place(f.body.brace_token.span.close());
     let endless = invalid(&f.sig.ret);
     let (attrs, vis) = (&f.attrs, &f.vis);
-    errors.extend(body.errors.into_vec());
-    quote! {
-        #(#attrs)*
-        #[allow(non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, clippy::all)]
-        #vis fn #name(
-            #receiver
-            __cx: ::sla_dsl::lang::Cx<'_>,
-            __generics: ::sla_dsl::lang::GenericArgs<'_>,
-            #params
-        ) -> #ret {
-            if __cx.endless() {
-                return #endless;
-            }
+    let rest = inner.map(|inner| {
+        quote! {
             let mut __infer = ::sla_dsl::lang::Infer::new(__cx, #text, #outer, #table, __generics);
             #unify
             __infer.finish();
@@ -103,6 +99,23 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
             #after
             let __cx = __cx.at(#line, #col);
             #result
+        }
+    });
+    let start = match rest {
+        Some(_) => quote!(if __cx.endless() { return #endless; }),
+        None => endless,
+    };
+    quote! {
+        #(#attrs)*
+        #[allow(non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, clippy::all)]
+        #vis fn #name(
+            #receiver
+            __cx: ::sla_dsl::lang::Cx<'_>,
+            __generics: ::sla_dsl::lang::GenericArgs<'_>,
+            #params
+        ) -> #ret {
+            #start
+            #rest
         }
     }
 }

@@ -7,9 +7,11 @@ use crate::sig::{Dim, ElemName, ElemTy, GenericKind, KernelFn, Ty};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 
-/// Both items.
+/// Both items. With `errors` on entry nothing more is reported, and the body stays empty.
 pub fn kernel(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
-    names(k, errors);
+    if errors.is_empty() {
+        names(k, errors);
+    }
     let definition = definition(k, errors);
     let launcher = launcher(k);
     quote!(#definition #launcher)
@@ -136,8 +138,8 @@ fn body(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
         let mutability = mutable.then(|| quote!(mut));
         bind.extend(quote!(let #mutability #name = ::sla_dsl::lang::#value(__cx, #i);));
     }
-    let inner = body.block(&k.body);
-    errors.extend(body.errors.into_vec());
+    let inner = body.finish(&k.body, errors);
+    let bind = inner.is_some().then_some(bind);
     quote! {
         #[allow(
             non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, unused_variables, clippy::all

@@ -8,8 +8,11 @@ use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr, Lit, UnOp};
 
-/// The table's entries.
+/// The table's entries; none if there are errors already.
 pub fn table(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
+    if !errors.is_empty() {
+        return quote!(&[]);
+    }
     let rows = k.attr.require.iter().map(|r| {
         let text = &r.text;
         let holds = condition(&r.expr, k).unwrap_or_else(|e| {
