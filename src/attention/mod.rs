@@ -8,6 +8,8 @@
 //! Two branches make the output: softmax attention over the critical blocks, and linear attention over the blocks that the
 //! [`Scope`] names, the latter through a learnable projection: `O = O^s + O^l W^T + b`.
 
+pub mod cases;
+pub mod compare;
 pub mod config;
 pub mod device;
 pub mod dims;
@@ -16,6 +18,7 @@ pub mod inputs;
 pub mod lists;
 pub mod mask;
 pub mod operator;
+pub mod random;
 pub mod reference;
 pub mod request;
 pub mod run;

@@ -14,6 +14,11 @@ pub fn run(device: Device, request: &Request) -> Result<(Answer, String), Operat
     Ok((operator.run(request)?, operator.name()))
 }
 
+/// Every device that this machine has, for checks that go over all of them.
+pub fn present() -> Vec<Device> {
+    vec![Device::Cpu]
+}
+
 /// The back end of a device.
 ///
 /// # Errors

@@ -87,7 +87,7 @@ impl Attend {
         let report_of = self.report_of(&request, &answer, &operator, seconds);
         if let Some(report) = report {
             let json = serde_json::to_vec_pretty(&report_of)
-                .map_err(|error| CliError::Encode { what: "the report", reason: error.to_string() })?;
+                .map_err(|error| CliError::Make { what: "the report", reason: error.to_string() })?;
             report.commit(&json)?;
         }
         // A closed standard output takes nothing from the work.
@@ -132,7 +132,7 @@ impl Attend {
 
 /// The output file's bytes.
 fn encode(answer: &Answer) -> Result<Vec<u8>, CliError> {
-    let failed = |reason: String| CliError::Encode { what: "the output", reason };
+    let failed = |reason: String| CliError::Make { what: "the output", reason };
     let mask = Array::new(answer.mask.grid().shape().to_vec(), Data::I8(answer.mask.data().to_vec()))
         .map_err(|error| failed(error.to_string()))?;
     let mut arrays = vec![("out", &answer.out), ("lse", &answer.lse), ("mask", &mask)];

@@ -37,10 +37,28 @@ pub enum CliError {
     /// A back end that cannot do what it was asked.
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// The result cannot be put into a file.
-    #[error("cannot encode {what}: {reason}")]
-    Encode {
-        /// The file's content.
+    /// A device that computes something else than the reference.
+    #[error(
+        "{wrong} of {cases} cases are wrong: {output} of {first} is off by {error:.1e}, needed at most {tolerance:.1e}"
+    )]
+    Wrong {
+        /// Cases out of tolerance.
+        wrong: usize,
+        /// Cases run.
+        cases: usize,
+        /// The first of the wrong ones.
+        first: String,
+        /// Its output that is furthest off.
+        output: &'static str,
+        /// By how much.
+        error: f64,
+        /// What is allowed.
+        tolerance: f64,
+    },
+    /// Something that the program makes itself and cannot.
+    #[error("cannot make {what}: {reason}")]
+    Make {
+        /// What.
         what: &'static str,
         /// Why.
         reason: String,
@@ -56,10 +74,12 @@ impl CliError {
         CliError::Usage(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
     }
 
-    /// 2 when the user can mend it, 1 when a back end failed.
+    /// 2 when the user can mend it, 1 when a back end failed or is wrong.
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Operator(OperatorError::Failed { .. }) | CliError::Encode { .. } => 1,
+            CliError::Operator(OperatorError::Failed { .. })
+            | CliError::Make { .. }
+            | CliError::Wrong { .. } => 1,
             _ => 2,
         }
     }

@@ -1,6 +1,7 @@
 //! The program `sla`: one file a command. Errors are one line on stderr; the exit status is 0 only when the work was done.
 
 mod attend;
+mod check;
 mod error;
 mod report;
 
@@ -22,12 +23,15 @@ struct Cli {
 enum Command {
     /// Apply the operator to the tensors of a safetensors file.
     Attend(attend::Attend),
+    /// Compare devices with the float64 reference on random problems.
+    Check(check::Check),
 }
 
 /// Parses the command line and runs the command: status 0 when it is done, 2 for an error of the user's, 1 for another.
 pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
+        Ok(Cli { command: Command::Check(check) }) => check.run(),
         Err(error) if error::is_help(&error) => error.exit(),
         Err(error) => Err(CliError::usage(&error)),
     };

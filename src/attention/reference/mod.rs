@@ -8,6 +8,7 @@
 //! head dimension and any block size will do. Heads are independent and run in parallel; results do not depend on that.
 
 mod backward;
+mod exact;
 mod forward;
 mod operator;
 mod phi;
@@ -18,10 +19,11 @@ mod vectors;
 mod tests;
 
 pub use backward::{Gradients, backward};
+pub use exact::Exact;
 pub use forward::{Forward, forward};
 pub use operator::Reference;
 pub use phi::{features, features_vjp};
-pub use router::route;
+pub use router::{route, scores};
 
 use super::{BlockMask, Config, Dims};
 

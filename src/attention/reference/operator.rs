@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::tensors::{Array, ArrayError, Dtype};
 use super::super::{Answer, Gradients, Operator, OperatorError, Request};
-use super::{Problem, backward, forward, route};
+use super::{Exact, backward, forward, route};
 
 /// The float64 reference as an [`Operator`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,24 +18,13 @@ impl Operator for Reference {
     fn run(&self, request: &Request) -> Result<Answer, OperatorError> {
         let failed = |source| OperatorError::Failed { operator: self.name(), source };
         let (config, dims, inputs) = (request.config(), request.dims(), request.inputs());
-        let [q, k, v] = [&inputs.q, &inputs.k, &inputs.v].map(Array::to_f64);
-        let optional = [&inputs.proj_weight, &inputs.proj_bias, &inputs.phi_weight, &inputs.grad_out];
-        let [proj_weight, proj_bias, phi_weight, grad_out] =
-            optional.map(|array| array.as_ref().map(Array::to_f64));
-        let problem = Problem {
-            dims,
-            q: &q,
-            k: &k,
-            v: &v,
-            proj_weight: proj_weight.as_deref(),
-            proj_bias: proj_bias.as_deref(),
-            phi_weight: phi_weight.as_deref(),
-        };
+        let exact = Exact::of(request);
+        let problem = exact.problem();
 
         let start = Instant::now();
         let mask = match request.mask() {
             Some(mask) => mask.clone(),
-            None => route(&q, &k, dims, config).map_err(|error| failed(error.into()))?,
+            None => route(problem.q, problem.k, dims, config).map_err(|error| failed(error.into()))?,
         };
         let result = forward(&problem, config, &mask);
         let forward_time = start.elapsed();
@@ -45,9 +34,9 @@ impl Operator for Reference {
         let single = |shape: &[usize], values: &[f64]| Array::from_f64(Dtype::F32, shape.to_vec(), values);
         let (d, mut backward_time) = (dims.head_dim, Duration::ZERO);
         let mut gradients = None;
-        if let Some(grad_out) = grad_out.filter(|_| request.backward()) {
+        if let Some(grad_out) = exact.grad_out().filter(|_| request.backward()) {
             let start = Instant::now();
-            let grads = backward(&problem, config, &mask, &result, &grad_out);
+            let grads = backward(&problem, config, &mask, &result, grad_out);
             backward_time = start.elapsed();
             let round = || -> Result<Gradients, ArrayError> {
                 Ok(Gradients {

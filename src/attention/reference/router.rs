@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::mask::{CRITICAL, MARGINAL, NEGLIGIBLE};
-use super::super::{BlockMask, Config, Dims, MaskError};
+use super::super::{BlockMask, Blocks, Config, Dims, MaskError};
 use super::vectors::{add_scaled, dot};
 
 /// The routed mask of `q` and `k`.
@@ -19,23 +19,23 @@ pub fn route(q: &[f64], k: &[f64], dims: Dims, config: &Config) -> Result<BlockM
     let grid = dims.grid(config.blocks());
     let mut mask = BlockMask::filled(grid, MARGINAL)?;
     let counts = config.counts(grid.cols);
-    let (blocks, d) = (config.blocks(), dims.head_dim);
-    let rows: Vec<Vec<i8>> = (0..grid.bh())
-        .into_par_iter()
-        .flat_map_iter(|bh| {
-            let pooled_q = pool(&q[bh * dims.queries * d..][..dims.queries * d], blocks.q(), d);
-            let pooled_k = pool(&k[bh * dims.keys * d..][..dims.keys * d], blocks.k(), d);
-            pooled_q.into_iter().map(move |q| {
-                let scores: Vec<f64> = pooled_k.iter().map(|k| dot(&q, k)).collect();
-                select(&scores, counts.critical, counts.negligible)
-            })
-        })
-        .collect();
-    for (at, row) in rows.iter().enumerate() {
-        mask.row_mut(at / grid.rows, at % grid.rows).copy_from_slice(row);
+    for (at, row) in scores(q, k, dims, config.blocks()).chunks_exact(grid.cols).enumerate() {
+        let classes = select(row, counts.critical, counts.negligible);
+        mask.row_mut(at / grid.rows, at % grid.rows).copy_from_slice(&classes);
     }
     config.forced().apply(&mut mask);
     Ok(mask)
+}
+
+/// The score of every pair of blocks, `[B, H, M, N]`: the product of the pooled query block and the pooled key block.
+pub fn scores(q: &[f64], k: &[f64], dims: Dims, blocks: Blocks) -> Vec<f64> {
+    let d = dims.head_dim;
+    let of_head = |bh: usize| -> Vec<f64> {
+        let pooled_q = pool(&q[bh * dims.queries * d..][..dims.queries * d], blocks.q(), d);
+        let pooled_k = pool(&k[bh * dims.keys * d..][..dims.keys * d], blocks.k(), d);
+        pooled_q.iter().flat_map(|q| pooled_k.iter().map(|k| dot(q, k))).collect()
+    };
+    (0..dims.bh()).into_par_iter().flat_map_iter(of_head).collect()
 }
 
 /// The mean of every block of `block` tokens of `x` `[tokens, d]`; the last block's over the tokens it has.
@@ -62,7 +62,7 @@ fn select(scores: &[f64], critical: usize, negligible: usize) -> Vec<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{Blocks, Forced, Scope, Share};
+    use crate::attention::{Forced, Scope, Share};
 
     #[test]
     fn ties_go_to_the_lower_block_number() {

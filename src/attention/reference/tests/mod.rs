@@ -4,6 +4,7 @@ mod gradients;
 mod semantics;
 
 use super::{Forward, Gradients, Problem, backward, forward};
+use crate::attention::random::Random;
 use crate::attention::{BlockMask, Blocks, Config, Dims, FeatureMap, Scope, Share};
 
 /// Owned inputs of one problem, all random.
@@ -22,19 +23,19 @@ struct Case {
 
 impl Case {
     fn new(dims: Dims, blocks: Blocks, seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let d = dims.head_dim;
         let (queries, keys) = (dims.bh() * dims.queries * d, dims.bh() * dims.keys * d);
         Case {
             dims,
             blocks,
-            q: random.normals(queries),
-            k: random.normals(keys),
-            v: random.normals(keys),
-            proj_weight: Some(random.normals(d * d)),
-            proj_bias: Some(random.normals(d)),
-            phi_weight: Some(random.normals(dims.heads * d * d)),
-            grad_out: random.normals(queries),
+            q: random.normals(queries, 1.0),
+            k: random.normals(keys, 1.0),
+            v: random.normals(keys, 1.0),
+            proj_weight: Some(random.normals(d * d, 1.0)),
+            proj_bias: Some(random.normals(d, 1.0)),
+            phi_weight: Some(random.normals(dims.heads * d * d, 1.0)),
+            grad_out: random.normals(queries, 1.0),
         }
     }
 
@@ -72,10 +73,10 @@ impl Case {
     /// A mask of random classes; `row_of` may replace whole rows.
     fn mask(&self, seed: u64, row_of: impl Fn(usize) -> Option<i8>) -> BlockMask {
         let grid = self.dims.grid(self.blocks);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut classes = Vec::new();
         for row in 0..grid.bh() * grid.rows {
-            let drawn = (0..grid.cols).map(|_| (random.next() % 3) as i8 - 1).collect::<Vec<_>>();
+            let drawn = (0..grid.cols).map(|_| (random.bits() % 3) as i8 - 1).collect::<Vec<_>>();
             classes.extend(row_of(row % grid.rows).map_or(drawn, |class| vec![class; grid.cols]));
         }
         BlockMask::new(grid, classes).unwrap()
@@ -83,29 +84,6 @@ impl Case {
 
     fn uniform_mask(&self, class: i8) -> BlockMask {
         BlockMask::filled(self.dims.grid(self.blocks), class).unwrap()
-    }
-}
-
-/// A small seeded generator (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn normals(&mut self, count: usize) -> Vec<f64> {
-        let mut normal =
-            || (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos();
-        (0..count).map(|_| normal()).collect()
     }
 }
 
