@@ -13,6 +13,7 @@ mod error;
 mod memory;
 mod slots;
 mod tensor;
+pub mod testing;
 
 pub use device::{CudaError, Device, DeviceName};
 pub use error::RuntimeError;

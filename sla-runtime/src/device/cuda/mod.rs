@@ -96,16 +96,4 @@ fn arch(major: u32, minor: u32) -> Option<Arch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn architectures() {
-        assert_eq!(arch(7, 5), None);
-        assert_eq!(arch(8, 6), Some(Arch::Sm80));
-        assert_eq!(arch(8, 9), Some(Arch::Sm89));
-        assert_eq!(arch(9, 0), Some(Arch::Sm90a));
-        assert_eq!(arch(10, 3), Some(Arch::Sm80));
-        assert_eq!(arch(12, 0), Some(Arch::Sm120a));
-    }
-}
+mod tests;

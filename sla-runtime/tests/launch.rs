@@ -1,0 +1,68 @@
+//! Typed launches on tensors of the runtime: right ones compute, wrong ones are refused in the user's words.
+
+mod common;
+
+use common::{axpy, check_axpy, check_views};
+use sla_dsl::launch::Space;
+use sla_runtime::{Device, DeviceName, RuntimeError, Tensor};
+
+#[test]
+fn the_interpreter_computes() {
+    check_axpy(&Device::interp()).unwrap();
+    check_views(&Device::interp()).unwrap();
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let device = Device::interp();
+    let t = |l: usize| Tensor::<f32>::zeros(&device, &[l]).unwrap();
+    let (a, b) = (t(8), t(8));
+    let launch = |c: &mut Tensor<f32>| axpy::<4>::launch(&device, &a, &b, c, 1.0).unwrap_err().to_string();
+    assert_eq!(launch(&mut t(7)), "axpy: dim L is 8 in 'a' (axis 0) but 7 in 'c' (axis 0)");
+    let shared = t(8);
+    let mut view = shared.slice(0, 0..8).unwrap();
+    assert_eq!(
+        launch(&mut view),
+        "axpy: 'c' is written, but was lent for reading only or shares its memory with another tensor"
+    );
+    let mut repeated = t(1).expand(0, 8).unwrap();
+    assert_eq!(
+        launch(&mut repeated),
+        "axpy: 'c' is written, but elements of it may share memory: its axis 0 has stride 0, it must be at least 1"
+    );
+}
+
+#[test]
+fn devices_have_names() {
+    assert_eq!("interp".parse::<Device>().unwrap().to_string(), "interp");
+    let cpu = "cpu".parse::<Device>().unwrap();
+    assert_eq!((cpu.name(), cpu.space()), (DeviceName::Cpu, Space::Host));
+    assert!(matches!("tpu".parse::<Device>(), Err(RuntimeError::DeviceName(_))));
+    let auto = Device::open(DeviceName::Auto).unwrap();
+    assert!(matches!(auto.name(), DeviceName::Cpu | DeviceName::Cuda(0)));
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_an_error() {
+    let e = match Device::cuda(1000) {
+        Err(RuntimeError::Cuda(e)) => e,
+        other => panic!("{other:?}"),
+    };
+    let text = e.to_string();
+    assert!(e.is_absence(), "{text}");
+    assert!(
+        text.starts_with("no GPU can be used: ") || text.starts_with("there is no cuda:1000: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn time_is_measured() {
+    let work = || {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        Ok::<_, RuntimeError>(7)
+    };
+    let (result, time) = Device::interp().time(work).unwrap();
+    assert_eq!(result, 7);
+    assert!(time.as_millis() >= 5);
+}
