@@ -21,5 +21,5 @@ pub use def::{Const, Consts, Generic, GenericKind, Holds, KernelDef, Require};
 pub use infer::{ArgPat, ElemPat, GenericArgs, Infer, Tiles, checked};
 pub use math::*;
 pub use softmax::OnlineSoftmax;
-pub use value::{Either, Join, Konst, Opd, Operand, Promote, Val, join, konst, promote};
+pub use value::{Assign, Either, Join, Konst, Opd, Operand, Promote, Val, assign, join, konst, promote};
 pub use view::*;

@@ -172,6 +172,25 @@ pub fn promote<P: Promote>(cx: Cx<'_>, value: P) -> P::Out {
     value.promote(cx)
 }
 
+/// What may be assigned to a variable that holds an `Old`.
+#[diagnostic::on_unimplemented(message = "a variable that holds a `{Old}` cannot be given a `{Self}`")]
+pub trait Assign<Old> {
+    /// The variable's new value; a constant adopts the element type of a scalar.
+    fn assign(self, cx: Cx<'_>, old: Old) -> Old;
+}
+
+impl<T: Operand> Assign<Val> for T {
+    fn assign(self, cx: Cx<'_>, old: Val) -> Val {
+        let ty = cx.b.ty(old.0);
+        Val(if matches!(ty, Type::Scalar(_)) { self.opd().beside(cx, &ty) } else { self.opd().value(cx) })
+    }
+}
+
+/// The new value of a variable.
+pub fn assign<Old, T: Assign<Old>>(cx: Cx<'_>, old: Old, new: T) -> Old {
+    new.assign(cx, old)
+}
+
 /// One of two results of an `if` that is decided when the kernel is built.
 pub enum Either<A, B> {
     /// The condition holds.
@@ -180,45 +199,48 @@ pub enum Either<A, B> {
     Else(B),
 }
 
-/// Results of both branches that can be taken for one.
-#[diagnostic::on_unimplemented(message = "the two branches of this `if` give different things")]
-pub trait Join {
+/// Results of both branches that can be taken for one: `self` of the first, `B` of the second.
+#[diagnostic::on_unimplemented(
+    message = "the two branches of this `if` give different things: `{Self}` and `{B}`"
+)]
+pub trait Join<B> {
     /// What both become.
     type Out;
-    /// Whichever there is.
-    fn join(self, cx: Cx<'_>) -> Self::Out;
+    /// The first branch's result.
+    fn of_then(self, cx: Cx<'_>) -> Self::Out;
+    /// The second branch's result.
+    fn of_else(other: B, cx: Cx<'_>) -> Self::Out;
 }
 
 /// Whichever there is.
-pub fn join<J: Join>(cx: Cx<'_>, either: J) -> J::Out {
-    either.join(cx)
+pub fn join<A: Join<B>, B>(cx: Cx<'_>, either: Either<A, B>) -> A::Out {
+    match either {
+        Either::Then(a) => a.of_then(cx),
+        Either::Else(b) => A::of_else(b, cx),
+    }
 }
 
-/// Implements [`Join`] and [`Promote`] for types that stay as they are.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __sla_joins_itself {
-    ($($t:ty),+) => { $(
-        impl $crate::lang::Join for $crate::lang::Either<$t, $t> {
-            type Out = $t;
-            fn join(self, _: $crate::lang::Cx<'_>) -> $t {
-                match self {
-                    $crate::lang::Either::Then(v) | $crate::lang::Either::Else(v) => v,
-                }
-            }
+macro_rules! joins_itself {
+    ($($t:ty),+) => { $(impl Join<$t> for $t {
+        type Out = $t;
+        fn of_then(self, _: Cx<'_>) -> $t {
+            self
         }
-    )+ };
+        fn of_else(other: $t, _: Cx<'_>) -> $t {
+            other
+        }
+    })+ };
 }
-__sla_joins_itself!(i64, f64, bool, Val, (), super::TensorView, super::BlockList);
+joins_itself!(i64, f64, bool, crate::ir::Elem, Val, (), super::TensorView, super::BlockList);
 
 macro_rules! joins_as_value {
-    ($($a:ty, $b:ty);+) => { $(impl Join for Either<$a, $b> {
+    ($($a:ty, $b:ty);+) => { $(impl Join<$b> for $a {
         type Out = Val;
-        fn join(self, cx: Cx<'_>) -> Val {
-            match self {
-                Either::Then(v) => v.promote(cx),
-                Either::Else(v) => v.promote(cx),
-            }
+        fn of_then(self, cx: Cx<'_>) -> Val {
+            self.promote(cx)
+        }
+        fn of_else(other: $b, cx: Cx<'_>) -> Val {
+            other.promote(cx)
         }
     })+ };
 }
@@ -232,16 +254,18 @@ macro_rules! tuples {
                 ($(self.$n.promote(cx),)+)
             }
         }
-        impl<$($a, $b),+> Join for Either<($($a,)+), ($($b,)+)>
-        where
-            $(Either<$a, $b>: Join),+
-        {
-            type Out = ($(<Either<$a, $b> as Join>::Out,)+);
-            fn join(self, cx: Cx<'_>) -> Self::Out {
-                match self {
-                    Either::Then(v) => ($(Either::<$a, $b>::Then(v.$n).join(cx),)+),
-                    Either::Else(v) => ($(Either::<$a, $b>::Else(v.$n).join(cx),)+),
-                }
+        impl<$($a, $b: Assign<$a>),+> Assign<($($a,)+)> for ($($b,)+) {
+            fn assign(self, cx: Cx<'_>, old: ($($a,)+)) -> ($($a,)+) {
+                ($(self.$n.assign(cx, old.$n),)+)
+            }
+        }
+        impl<$($a: Join<$b>, $b),+> Join<($($b,)+)> for ($($a,)+) {
+            type Out = ($($a::Out,)+);
+            fn of_then(self, cx: Cx<'_>) -> Self::Out {
+                ($(self.$n.of_then(cx),)+)
+            }
+            fn of_else(other: ($($b,)+), cx: Cx<'_>) -> Self::Out {
+                ($($a::of_else(other.$n, cx),)+)
             }
         }
     };
@@ -253,11 +277,18 @@ tuples!(A P 0, B Q 1, C R 2, D S 3, E T 4);
 tuples!(A P 0, B Q 1, C R 2, D S 3, E T 4, F U 5);
 
 macro_rules! stays {
-    ($($t:ty),+) => { $(impl Promote for $t {
-        type Out = $t;
-        fn promote(self, _: Cx<'_>) -> $t {
-            self
+    ($($t:ty),+) => { $(
+        impl Promote for $t {
+            type Out = $t;
+            fn promote(self, _: Cx<'_>) -> $t {
+                self
+            }
         }
-    })+ };
+        impl Assign<$t> for $t {
+            fn assign(self, _: Cx<'_>, _: $t) -> $t {
+                self
+            }
+        }
+    )+ };
 }
 stays!((), super::TensorView, super::BlockList);

@@ -129,7 +129,9 @@ impl Body {
         if let Expr::Tuple(t) = a.left.as_ref() {
             let places = t.elems.iter().map(|e| self.place(e)).collect::<Vec<_>>();
             let cx = cx(span);
-            return quote_spanned!(own(span)=> (#(#places,)*) = ::sla_dsl::lang::promote(#cx, #right));
+            return quote_spanned!(own(span)=>
+                (#(#places,)*) = ::sla_dsl::lang::assign(#cx, (#(#places,)*), #right)
+            );
         }
         self.assign_to(&a.left, right, span)
     }
@@ -147,7 +149,7 @@ impl Body {
             return quote_spanned!(own(span)=> #place = #right);
         }
         let cx = cx(span);
-        quote_spanned!(own(span)=> #place = ::sla_dsl::lang::promote(#cx, #right))
+        quote_spanned!(own(span)=> #place = ::sla_dsl::lang::assign(#cx, #place, #right))
     }
 
     /// What may be assigned to.

@@ -58,7 +58,21 @@ pub fn tiles(s: &TilesStruct) -> TokenStream {
             }
         }
 
-        ::sla_dsl::__sla_joins_itself!(#name);
+        impl ::sla_dsl::lang::Assign<#name> for #name {
+            fn assign(self, _: ::sla_dsl::lang::Cx<'_>, _: Self) -> Self {
+                self
+            }
+        }
+
+        impl ::sla_dsl::lang::Join<#name> for #name {
+            type Out = Self;
+            fn of_then(self, _: ::sla_dsl::lang::Cx<'_>) -> Self {
+                self
+            }
+            fn of_else(other: Self, _: ::sla_dsl::lang::Cx<'_>) -> Self {
+                other
+            }
+        }
 
         impl ::sla_dsl::lang::Tiles for #name {
             fn arguments(&self, __cx: ::sla_dsl::lang::Cx<'_>) -> ::std::vec::Vec<::sla_dsl::lang::GenericArg> {
