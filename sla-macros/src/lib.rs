@@ -1,9 +1,10 @@
 //! The attribute macros of the tile language: tokens in, a builder function out.
 //!
-//! Every macro goes the same way: [`sig`] reads the attribute and the signature, the checker reads the body symbolically, and
-//! `emit` writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
+//! Every macro goes the same way: [`sig`] reads the attribute and the signature, [`check`] reads the body symbolically, and
+//! [`emit`] writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
 //! and an item is still emitted, so that one mistake is reported once.
 
+mod check;
 mod emit;
 mod sig;
 
@@ -19,6 +20,7 @@ pub fn kernel(attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let kernel = KernelFn::parse(attr.into(), item, &mut errors);
     let mut errors = errors.into_vec();
+    errors.extend(check::check_kernel(&kernel));
     let item = emit::kernel(&kernel, &mut errors);
     finish(errors, item)
 }
@@ -31,12 +33,14 @@ pub fn func(_attr: TokenStream, item: TokenStream) -> TokenStream {
         Item::Fn(f) => {
             let func = FuncFn::parse(f.attrs, f.vis, &f.sig, *f.block, &[], &mut errors);
             let mut errors = errors.into_vec();
+            errors.extend(check::check_func(&func));
             let item = emit::func(&func, &mut errors);
             finish(errors, item)
         }
         Item::Impl(i) => {
             let funcs = FuncImpl::parse(i, &mut errors);
             let mut errors = errors.into_vec();
+            errors.extend(check::check_impl(&funcs));
             let item = emit::func_impl(&funcs, &mut errors);
             finish(errors, item)
         }

@@ -58,13 +58,11 @@ impl Body {
         if let Some((token, _)) = &init.diverge {
             self.reject(token.span(), "`let .. else` does not exist here");
         }
-        let (pat, ty) = match &l.pat {
-            Pat::Type(t) => (t.pat.as_ref(), Some(&t.ty)),
-            p => (p, None),
+        // The checker has held an annotation against the value; nothing here depends on it.
+        let pat = match &l.pat {
+            Pat::Type(t) => t.pat.as_ref(),
+            p => p,
         };
-        if let Some(ty) = ty {
-            self.reject(ty.span(), "types are found from the values; leave this out");
-        }
         let value = self.expr(&init.expr);
         let mut promoted = Vec::new();
         let pattern = self.pattern(pat, Some(&init.expr), rest, &mut promoted);

@@ -10,7 +10,7 @@ mod ty;
 
 pub use attr::{KernelAttr, Require};
 pub use dim::{Dim, DimOp};
-pub use func::{FuncFn, FuncImpl, Generic, GenericKind, KernelFn, Param, Receiver, TilesStruct};
+pub use func::{FuncFn, FuncImpl, Generic, GenericKind, KernelFn, Param, Receiver, Sig, TilesStruct};
 pub use ty::{ElemClass, ElemName, ElemTy, Shape, StructArg, Ty};
 
 /// Mistakes found so far, each on its token.
