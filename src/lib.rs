@@ -1,6 +1,21 @@
 //! Sparse-linear attention: softmax attention over the blocks that matter, linear attention over others, as one operator.
 //!
 //! [`attention`] is the operator, [`files`] the tensor files it reads and writes, [`cli`] the program `sla`.
+//!
+//! ```
+//! use sla::{Array, Config, Device, Dtype, Inputs, Request, run};
+//!
+//! // One batch entry, two heads, 300 tokens, head dimension 64.
+//! let wave = |step: f64| (0..2 * 300 * 64).map(|i| (f64::from(i) * step).sin()).collect::<Vec<_>>();
+//! let tensor = |step| Array::from_f64(Dtype::Bf16, vec![1, 2, 300, 64], &wave(step));
+//! let inputs = Inputs::new(tensor(0.7)?, tensor(1.1)?, tensor(1.9)?);
+//!
+//! let request = Request::new(Config::default(), inputs, false)?;
+//! let (answer, _operator) = run(Device::Auto, &request)?;
+//! assert_eq!(answer.out.shape(), [1, 2, 300, 64]);
+//! assert_eq!(answer.mask.tally().row_min, 1, "every query block attends to at least one key block");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod attention;
 pub mod cli;

@@ -90,3 +90,20 @@ pub fn is_help(error: &clap::Error) -> bool {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand)
 }
+
+/// A message as one line of bearable length: names come from files that anyone may have written.
+pub fn one_line(message: &str) -> String {
+    const MOST: usize = 600;
+    let mut line = String::new();
+    for letter in message.chars() {
+        if line.len() >= MOST {
+            line.push('…');
+            break;
+        }
+        match letter.is_control() {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
+}

@@ -170,6 +170,18 @@ fn truncated_and_hostile_files() {
 }
 
 #[test]
+fn names_that_would_break_the_line_or_the_terminal() {
+    let mut arrays = small(Dtype::F32);
+    let long = "x".repeat(100_000);
+    arrays.insert("a\nb\u{1b}[2J", zeros(Dtype::F32, &[1]));
+    Bench::new(&arrays).refuses(&[], &["`a\\nb\\u{1b}[2J` is unknown"]);
+    let arrays = BTreeMap::from([(long.as_str(), zeros(Dtype::F32, &[1]))]);
+    let run = Bench::new(&arrays).attend(&[]);
+    run.is_refused(&["`q` is missing", "xxx"]);
+    assert!(run.stderr.len() < 1000);
+}
+
+#[test]
 fn inputs_that_cannot_be_read() {
     let bench = Bench::new(&small(Dtype::F32));
     bench
