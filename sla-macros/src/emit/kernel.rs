@@ -2,7 +2,7 @@
 
 use super::body::{Body, Var};
 use super::types::{dim, dims, elem_of_consts, generic_kind, rust_elem};
-use super::{doc_text, loc, mentions, require};
+use super::{doc_text, docs, loc, mentions, require};
 use crate::sig::{Dim, ElemName, ElemTy, GenericKind, KernelFn, Ty};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
@@ -75,8 +75,10 @@ fn definition(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
     });
     let require = require::table(k, errors);
     let body = body(k, errors);
+    let signature = docs::signature(k);
     quote! {
         #(#attrs)*
+        #signature
         #[allow(non_upper_case_globals)]
         #vis static #name: ::sla_dsl::lang::KernelDef = {
             fn __grid(__c: &::sla_dsl::lang::Consts) -> ::std::vec::Vec<::sla_dsl::ir::GridAxis> {
@@ -204,8 +206,10 @@ fn launcher(k: &KernelFn) -> TokenStream {
         }
     }
     let assertions = require::assertions(k);
+    let signature = docs::signature(k);
     quote! {
         #(#attrs)*
+        #signature
         #[allow(non_camel_case_types)]
         #vis struct #name<#(#generics),*> {
             _elems: ::core::marker::PhantomData<fn() -> (#(#elems,)*)>,

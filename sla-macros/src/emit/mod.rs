@@ -7,6 +7,7 @@
 mod body;
 mod call;
 mod control;
+mod docs;
 mod expr;
 mod flow;
 mod func;
