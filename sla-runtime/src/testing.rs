@@ -6,7 +6,7 @@ use std::io::Write;
 /// The first GPU. Where there is none, prints that the test is skipped and why, and returns `None`.
 ///
 /// # Panics
-/// If there is a GPU that cannot be used: that is a failure, not a reason to skip.
+/// If there is a GPU that fails: that is no reason to skip.
 pub fn gpu_or_skip(test: &str) -> Option<Device> {
     match Device::cuda(0) {
         Ok(device) => Some(device),

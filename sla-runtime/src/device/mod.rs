@@ -52,10 +52,10 @@ impl Device {
         Device(Kind::Interp)
     }
 
-    /// The device of a name. `auto` is the first GPU where there is one, otherwise the host.
+    /// The device of a name. `auto` is the first GPU where there is one that can be used, otherwise the host.
     ///
     /// # Errors
-    /// As [`Device::cuda`]; for `auto` a missing driver or GPU is no error.
+    /// As [`Device::cuda`]; for `auto` it is no error that there is no GPU, or none that can be used.
     pub fn open(name: DeviceName) -> Result<Device, RuntimeError> {
         match name {
             DeviceName::Cpu => Ok(Device::cpu()),

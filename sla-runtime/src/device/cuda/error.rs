@@ -45,9 +45,10 @@ pub enum CudaError {
 }
 
 impl CudaError {
-    /// Whether it means that this machine has no GPU to use, rather than that a GPU failed.
+    /// Whether it means that this machine has no GPU that can be used, rather than that a GPU failed.
     pub fn is_absence(&self) -> bool {
-        matches!(self, CudaError::NoDriver | CudaError::NoStart(_) | CudaError::NoDevice { .. })
+        use CudaError::*;
+        matches!(self, NoDriver | NoStart(_) | OldDriver { .. } | NoDevice { .. } | TooOld { .. })
     }
 
     /// A failed call, with what it was for.
