@@ -1,23 +1,38 @@
 //! The way from a kernel to an artifact, as data: the list of passes and the stages of each target.
 
+use crate::passes;
 use crate::target::{cpu, nvptx};
 use crate::{Artifact, CodegenError, Options, Stage, Target, Tools};
-use sla_dsl::ir::Kernel;
+use sla_dsl::ir::{Kernel, verify};
 
 /// A target-independent pass.
 type Pass = (&'static str, fn(&mut Kernel));
 
 /// Target-independent passes, in order.
-pub const PASSES: &[Pass] = &[];
+pub const PASSES: &[Pass] = &[
+    ("canonicalise", passes::canonicalise),
+    ("cse", passes::cse),
+    ("licm", passes::licm),
+    // What left a loop may equal what was there already.
+    ("cse", passes::cse),
+    ("dce", passes::dce),
+];
 
 /// Runs the target-independent passes.
 ///
 /// # Errors
 /// An invalid kernel, before or (our mistake, checked in debug builds) after a pass.
 pub fn optimise(kernel: &Kernel) -> Result<Kernel, CodegenError> {
+    verify(kernel)?;
     let mut kernel = kernel.clone();
-    for (_name, pass) in PASSES {
+    for (name, pass) in PASSES {
         pass(&mut kernel);
+        if cfg!(debug_assertions) {
+            verify(&kernel).map_err(|mut found| {
+                found.0.iter_mut().for_each(|d| d.message = format!("after `{name}`: {}", d.message));
+                found
+            })?;
+        }
     }
     Ok(kernel)
 }
@@ -45,7 +60,7 @@ pub fn emit(
     stage: Stage,
 ) -> Result<Vec<u8>, CodegenError> {
     if stage == Stage::Tile {
-        return Ok(format!("{kernel:#?}").into_bytes());
+        return Ok(kernel.to_string().into_bytes());
     }
     let kernel = optimise(kernel)?;
     match options.target {
