@@ -34,7 +34,8 @@ pub struct TensorArg<'a> {
     address: usize,
     space: Space,
     mutable: bool,
-    lent: PhantomData<&'a mut ()>,
+    /// Stays on its thread: launches take arguments by shared reference, and two at a time must not write one tensor.
+    lent: PhantomData<(&'a mut (), *mut ())>,
 }
 
 impl<'a> TensorArg<'a> {

@@ -11,8 +11,8 @@ pub enum TensorError {
     #[error("shape {shape:?} needs {needed} elements, {found} were given")]
     Count { shape: Vec<usize>, needed: usize, found: usize },
     /// A shape beyond the address space.
-    #[error("a tensor of shape {shape:?} of {elem} is larger than the address space")]
-    TooLarge { shape: Vec<usize>, elem: Elem },
+    #[error("a tensor of shape {shape:?} is larger than the address space")]
+    TooLarge { shape: Vec<usize> },
     /// No memory left.
     #[error("no memory for {bytes} bytes on {place}")]
     OutOfMemory { bytes: usize, place: String },

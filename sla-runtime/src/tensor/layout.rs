@@ -25,12 +25,14 @@ impl Layout {
 
     /// The number of bytes a packed tensor takes; an error if that is beyond the address space.
     pub fn bytes(shape: &[usize], elem: Elem) -> Result<usize, TensorError> {
-        let product = |shape: &[usize]| shape.iter().try_fold(elem.bytes(), |b, &n| b.checked_mul(n));
-        // Ignoring zeros as well, because the strides of a packed layout are products of the rest.
-        let rest: Vec<usize> = shape.iter().map(|&n| n.max(1)).collect();
-        match (product(&rest), product(shape)) {
-            (Some(bound), Some(bytes)) if bound <= isize::MAX as usize => Ok(bytes),
-            _ => Err(TensorError::TooLarge { shape: shape.to_vec(), elem }),
+        let product = |least: usize| {
+            let bytes = shape.iter().try_fold(elem.bytes(), |b, &n| b.checked_mul(n.max(least)));
+            bytes.filter(|&b| b <= isize::MAX as usize)
+        };
+        // Without the zeros first: the strides of a packed layout are products of the rest.
+        match (product(1), product(0)) {
+            (Some(_), Some(bytes)) => Ok(bytes),
+            _ => Err(TensorError::TooLarge { shape: shape.to_vec() }),
         }
     }
 
@@ -136,6 +138,8 @@ impl Layout {
         let mut l = self.clone();
         l.shape[axis] = size;
         l.strides[axis] = 0;
+        // Whoever copies it must be able to count its bytes.
+        Layout::bytes(&l.shape, Elem::F32)?;
         Ok(l)
     }
 
@@ -151,6 +155,7 @@ impl Layout {
             let (old, strides) = (self.shape.clone(), self.strides.clone());
             return Err(TensorError::Reshape { shape: old, strides, needed: shape.to_vec() });
         }
+        Layout::bytes(shape, Elem::F32)?;
         Ok(Layout { offset: self.offset, ..Layout::packed(shape) })
     }
 }
@@ -214,5 +219,8 @@ mod tests {
         assert!(Layout::bytes(&[usize::MAX, 2], Elem::I8).is_err());
         assert!(Layout::bytes(&[0, usize::MAX, 2], Elem::I8).is_err());
         assert!(Layout::bytes(&[isize::MAX as usize], Elem::F16).is_err());
+        assert!(Layout::packed(&[0]).reshape(&[0, 1 << 40, 1 << 40]).is_err());
+        let wide = Layout::packed(&[1, 1]).expand(0, 1 << 40).unwrap();
+        assert!(wide.expand(1, 1 << 40).is_err());
     }
 }
