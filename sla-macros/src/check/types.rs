@@ -12,8 +12,8 @@ impl Checker {
         match ty {
             Ty::Tuple(t) if t.is_empty() => Kind::Unit,
             Ty::Tuple(t) => Kind::Tuple(t.iter().map(|t| self.type_kind(t)).collect()),
-            Ty::Struct { .. } => Kind::Unknown,
-            Ty::Size(_) => Kind::Int(None),
+            Ty::Struct { .. } | Ty::Unknown => Kind::Unknown,
+            Ty::Size => Kind::Int(None),
             Ty::Scalar(e) => Kind::Scalar(self.declared_elem(e)),
             Ty::Tile { elem, shape } => {
                 let sizes: Vec<Dim> = shape.dims.iter().map(|d| self.tile_size(d)).collect();
@@ -33,7 +33,7 @@ impl Checker {
 
     fn declared_elem(&self, e: &ElemTy) -> Elem {
         match e {
-            ElemTy::Known(n, _) => match n {
+            ElemTy::Known(n) => match n {
                 ElemName::F32 => Elem::F32,
                 ElemName::F16 => Elem::F16,
                 ElemName::BF16 => Elem::BF16,
@@ -60,7 +60,7 @@ impl Checker {
 
     fn written(&self, d: &sig::Dim) -> Dim {
         match d {
-            sig::Dim::Int(i, _) => Some(Poly::from(*i)),
+            sig::Dim::Int(i) => Some(Poly::from(*i)),
             sig::Dim::Name(n) => {
                 let name = n.to_string();
                 match self.env.get(&name) {
@@ -69,7 +69,7 @@ impl Checker {
                     _ => None,
                 }
             }
-            sig::Dim::Binary(op, a, b, _) => {
+            sig::Dim::Binary(op, a, b) => {
                 let (a, b) = (self.written(a)?, self.written(b)?);
                 match op {
                     DimOp::Add => a.add(&b),

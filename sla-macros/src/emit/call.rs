@@ -137,8 +137,9 @@ impl Body {
         let mut plain = path.path.clone();
         plain.segments.iter_mut().for_each(|s| s.arguments = PathArguments::None);
         let args = c.args.iter().map(|a| self.arg(a)).collect::<Vec<_>>();
-        let cx = cx(last.ident.span());
-        quote!(#plain(#cx, [#outer, #own_args], #(#args),*))
+        let span = last.ident.span();
+        let cx = cx(span);
+        quote_spanned!(own(span)=> #plain(#cx, [#outer, #own_args], #(#args),*))
     }
 
     /// `x.f(..)`.
@@ -162,7 +163,7 @@ impl Body {
         let generics = self.generic_args(m.turbofish.as_ref());
         let args = m.args.iter().map(|a| self.arg(a)).collect::<Vec<_>>();
         let cx = cx(name.span());
-        quote!(#receiver.#name(#cx, [&[], #generics], #(#args),*))
+        quote_spanned!(own(name.span())=> #receiver.#name(#cx, [&[], #generics], #(#args),*))
     }
 
     /// An argument of a device function: as an expression, or `&mut x`.
@@ -277,8 +278,9 @@ impl Body {
     }
 
     fn indices(&mut self, args: &Punctuated<Expr, Token![,]>) -> TokenStream {
+        let span = args.span();
         let args = args.iter().map(|a| self.expr(a)).collect::<Vec<_>>();
-        quote!(&[#(::sla_dsl::lang::Operand::opd(#args)),*])
+        quote_spanned!(own(span)=> &[#(::sla_dsl::lang::Operand::opd(#args)),*])
     }
 
     /// `[A, B]` as a list of sizes.
@@ -286,7 +288,7 @@ impl Body {
         match e {
             Expr::Array(a) => {
                 let dims = a.elems.iter().map(|d| self.expr(d)).collect::<Vec<_>>();
-                quote!(&[#(#dims),*])
+                quote_spanned!(own(a.bracket_token.span.join())=> &[#(#dims),*])
             }
             other => {
                 self.reject(other.span(), "a shape is written `[A, B]`");

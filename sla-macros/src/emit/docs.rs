@@ -44,7 +44,7 @@ pub fn signature(k: &KernelFn) -> TokenStream {
 
 fn elem_text(e: &ElemTy) -> String {
     match e {
-        ElemTy::Known(e, _) => e.name().to_string(),
+        ElemTy::Known(e) => e.name().to_string(),
         ElemTy::Generic(t) => t.to_string(),
     }
 }
@@ -60,9 +60,9 @@ fn text(d: &Dim) -> String {
         d => text(d),
     };
     match d {
-        Dim::Int(v, _) => v.to_string(),
+        Dim::Int(v) => v.to_string(),
         Dim::Name(n) => n.to_string(),
-        Dim::Binary(op, a, b, _) => {
+        Dim::Binary(op, a, b) => {
             let symbol = match op {
                 DimOp::Add => "+",
                 DimOp::Sub => "-",

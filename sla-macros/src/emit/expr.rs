@@ -38,7 +38,7 @@ impl Body {
             }
             Expr::Tuple(t) => {
                 let elems = t.elems.iter().map(|e| self.expr(e)).collect::<Vec<_>>();
-                quote!((#(#elems,)*))
+                quote_spanned!(own(t.paren_token.span.join())=> (#(#elems,)*))
             }
             Expr::Struct(s) => self.structure(s),
             Expr::Reference(r) if r.mutability.is_some() => self.reject(
@@ -184,7 +184,7 @@ impl Body {
                 quote!(#member: ::sla_dsl::lang::promote(#at, #value))
             })
             .collect::<Vec<_>>();
-        quote!(::sla_dsl::lang::checked(#at, #path { #(#fields,)* }))
+        quote_spanned!(own(s.path.span())=> ::sla_dsl::lang::checked(#at, #path { #(#fields,)* }))
     }
 }
 

@@ -65,7 +65,7 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
         let name = &p.name;
         params.extend(quote!(#name: #ty,));
         unify.extend(code);
-        let konst = matches!(p.ty, Ty::Size(_)) && !p.by_ref && !p.mutable;
+        let konst = matches!(p.ty, Ty::Size) && !p.by_ref && !p.mutable;
         body.declare(name, Var { konst, mutable: p.by_ref || p.mutable, by_ref: p.by_ref });
         if p.by_ref {
             let outside = reference(name);
@@ -83,7 +83,7 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
     bind.extend(runtime_sizes(f, &generics, &tokens, &mut body));
 
     let inner = body.finish(&f.body, errors);
-    let result = result(&f.sig.ret, quote!(__result), args);
+    let result = result(&f.sig.ret, quote!(__result));
     let ret = rust_type(&f.sig.ret);
     let (line, col) = place(f.body.brace_token.span.close());
     let endless = invalid(&f.sig.ret);
@@ -105,9 +105,11 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
         Some(_) => quote!(if __cx.endless() { return #endless; }),
         None => endless,
     };
+    let quiet = rest.is_none().then(|| quote!(#[allow(unused_variables)]));
     quote! {
         #(#attrs)*
         #[allow(non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, clippy::all)]
+        #quiet
         #vis fn #name(
             #receiver
             __cx: ::sla_dsl::lang::Cx<'_>,
@@ -140,13 +142,13 @@ fn parameter(p: &Param, owner: &[crate::sig::StructArg]) -> (TokenStream, TokenS
             let (elem, shape) = (elem_pattern(elem), dims(shape, &[]));
             quote!(let #name = __infer.tensor(#text, #name, #elem, &#shape);)
         }
-        Ty::Size(_) if p.mutable || p.by_ref => quote!(let mut #name = #name;),
-        Ty::Size(_) => quote!(),
+        Ty::Size if p.mutable || p.by_ref => quote!(let mut #name = #name;),
+        Ty::Size => quote!(),
         Ty::Struct { path, args } => {
             let args = struct_args(if path.is_ident("Self") { owner } else { args });
             quote!(let mut #name = #name; __infer.tiles(#text, &#name, #args);)
         }
-        Ty::Tuple(_) => quote!(let mut #name = #name;),
+        Ty::Tuple(_) | Ty::Unknown => quote!(let mut #name = #name;),
     };
     if p.by_ref {
         let (outside, ty) = (reference(name), rust_type(&p.ty));
@@ -155,6 +157,7 @@ fn parameter(p: &Param, owner: &[crate::sig::StructArg]) -> (TokenStream, TokenS
     let ty = match &p.ty {
         Ty::Tile { .. } | Ty::Scalar(_) => quote!(impl ::sla_dsl::lang::Operand),
         Ty::Tensor { .. } => quote!(impl ::sla_dsl::lang::AsView),
+        Ty::Unknown => quote!(impl ::core::marker::Sized),
         other => rust_type(other),
     };
     (ty, code)
@@ -191,7 +194,7 @@ fn runtime_sizes(f: &FuncFn, generics: &[&Generic], tokens: &TokenStream, body: 
 }
 
 /// A result met with its declaration.
-fn result(ty: &Ty, value: TokenStream, owner: &[crate::sig::StructArg]) -> TokenStream {
+fn result(ty: &Ty, value: TokenStream) -> TokenStream {
     match ty {
         Ty::Tile { elem, shape } => {
             let (elem, shape) = (elem_pattern(elem), shape.dims.iter().map(|d| dim(d, &[])));
@@ -204,18 +207,18 @@ fn result(ty: &Ty, value: TokenStream, owner: &[crate::sig::StructArg]) -> Token
         Ty::Tuple(t) if t.is_empty() => quote!(#value),
         Ty::Tuple(t) => {
             let names: Vec<Ident> = (0..t.len()).map(|i| format_ident!("__result_{}", i)).collect();
-            let parts = t.iter().zip(&names).map(|(t, n)| result(t, quote!(#n), owner));
+            let parts = t.iter().zip(&names).map(|(t, n)| result(t, quote!(#n)));
             quote!({ let (#(#names,)*) = #value; (#(#parts,)*) })
         }
-        Ty::Size(_) | Ty::Struct { .. } | Ty::Tensor { .. } => value,
+        Ty::Size | Ty::Struct { .. } | Ty::Tensor { .. } | Ty::Unknown => value,
     }
 }
 
 /// Something of a result's type where there is no result.
 fn invalid(ty: &Ty) -> TokenStream {
     match ty {
-        Ty::Tile { .. } | Ty::Scalar(_) | Ty::Tensor { .. } => quote!(__cx.invalid()),
-        Ty::Size(_) => quote!(1i64),
+        Ty::Tile { .. } | Ty::Scalar(_) | Ty::Tensor { .. } | Ty::Unknown => quote!(__cx.invalid()),
+        Ty::Size => quote!(1i64),
         Ty::Struct { path, .. } => quote!(<#path as ::sla_dsl::lang::Tiles>::invalid(__cx)),
         Ty::Tuple(t) => {
             let t = t.iter().map(invalid);

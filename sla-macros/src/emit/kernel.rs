@@ -195,8 +195,8 @@ fn launcher(k: &KernelFn) -> TokenStream {
             Ty::Scalar(e) => {
                 let ty = rust_elem(e);
                 let value = match e {
-                    ElemTy::Known(ElemName::I32 | ElemName::I8, _) => quote!(Int(i64::from(#name))),
-                    ElemTy::Known(ElemName::Bool, _) => quote!(Bool(#name)),
+                    ElemTy::Known(ElemName::I32 | ElemName::I8) => quote!(Int(i64::from(#name))),
+                    ElemTy::Known(ElemName::Bool) => quote!(Bool(#name)),
                     _ => quote!(Float(f64::from(#name))),
                 };
                 params.extend(quote!(#name: #ty,));
@@ -220,10 +220,14 @@ fn launcher(k: &KernelFn) -> TokenStream {
             /// The conditions on constants, checked when this instance is compiled.
             const REQUIRED: () = { #assertions };
 
+            fn __consts() -> ::sla_dsl::lang::Consts {
+                ::sla_dsl::lang::Consts::new(&[#(#consts),*])
+            }
+
             /// These constants, by name.
             pub fn consts() -> ::sla_dsl::lang::Consts {
                 let () = Self::REQUIRED;
-                ::sla_dsl::lang::Consts::new(&[#(#consts),*])
+                Self::__consts()
             }
 
             /// The kernel's tile IR.
@@ -233,7 +237,8 @@ fn launcher(k: &KernelFn) -> TokenStream {
             pub fn build(
                 __facts: &::sla_dsl::ir::Facts,
             ) -> ::core::result::Result<::sla_dsl::ir::Kernel, ::sla_dsl::diag::Diagnostics> {
-                #name.build(&Self::consts(), __facts)
+                let () = Self::REQUIRED;
+                #name.build(&Self::__consts(), __facts)
             }
 
             /// Checks the arguments and runs (or enqueues) the kernel.
@@ -244,7 +249,8 @@ fn launcher(k: &KernelFn) -> TokenStream {
                 __on: &__Device,
                 #params
             ) -> ::core::result::Result<(), __Device::Error> {
-                __on.launch(&#name, &Self::consts(), &[#args])
+                let () = Self::REQUIRED;
+                __on.launch(&#name, &Self::__consts(), &[#args])
             }
         }
     }

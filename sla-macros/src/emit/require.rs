@@ -1,10 +1,11 @@
 //! Conditions of `require(..)`: for the kernel's table, and as constant assertions.
 
+use super::body::own;
 use super::mentions;
 use super::types::{dim, elem_name};
 use crate::sig::{Dim, ElemName, Generic, GenericKind, KernelFn, Require};
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr, Lit, UnOp};
 
@@ -47,7 +48,7 @@ pub fn assertions(k: &KernelFn) -> TokenStream {
         .map(|r| {
             let expr = &r.expr;
             let text = format!("{} requires {}", k.sig.name, r.text).replace('{', "{{").replace('}', "}}");
-            quote!(::core::assert!(#expr, #text);)
+            quote_spanned!(own(expr.span())=> ::core::assert!(#expr, #text);)
         })
         .collect()
 }

@@ -23,9 +23,9 @@ pub fn elem_name(e: ElemName) -> TokenStream {
 /// The Rust type with this element type.
 pub fn rust_elem(e: &ElemTy) -> TokenStream {
     match e {
-        ElemTy::Known(ElemName::F16, _) => quote!(::sla_dsl::prelude::f16),
-        ElemTy::Known(ElemName::BF16, _) => quote!(::sla_dsl::prelude::bf16),
-        ElemTy::Known(e, _) => {
+        ElemTy::Known(ElemName::F16) => quote!(::sla_dsl::prelude::f16),
+        ElemTy::Known(ElemName::BF16) => quote!(::sla_dsl::prelude::bf16),
+        ElemTy::Known(e) => {
             let name = format_ident!("{}", e.name());
             quote!(#name)
         }
@@ -36,7 +36,7 @@ pub fn rust_elem(e: &ElemTy) -> TokenStream {
 /// An element type in a kernel's tables, where `__c` holds the constants.
 pub fn elem_of_consts(e: &ElemTy) -> TokenStream {
     match e {
-        ElemTy::Known(e, _) => elem_name(*e),
+        ElemTy::Known(e) => elem_name(*e),
         ElemTy::Generic(t) => {
             let t = t.to_string();
             quote!(__c.elem(#t))
@@ -47,7 +47,7 @@ pub fn elem_of_consts(e: &ElemTy) -> TokenStream {
 /// An element type as a pattern of a device function.
 pub fn elem_pattern(e: &ElemTy) -> TokenStream {
     match e {
-        ElemTy::Known(e, _) => {
+        ElemTy::Known(e) => {
             let e = elem_name(*e);
             quote!(::sla_dsl::lang::ElemPat::Is(#e))
         }
@@ -61,7 +61,7 @@ pub fn elem_pattern(e: &ElemTy) -> TokenStream {
 /// A size as a `DimExpr`. Names of `consts` are read from `__c`, others stay names.
 pub fn dim(d: &Dim, consts: &[Generic]) -> TokenStream {
     match d {
-        Dim::Int(v, _) => quote!(::sla_dsl::ir::DimExpr::from(#v)),
+        Dim::Int(v) => quote!(::sla_dsl::ir::DimExpr::from(#v)),
         Dim::Name(n) => {
             let text = n.to_string();
             if consts.iter().any(|g| g.name == *n) {
@@ -70,7 +70,7 @@ pub fn dim(d: &Dim, consts: &[Generic]) -> TokenStream {
                 quote!(::sla_dsl::ir::DimExpr::name(#text))
             }
         }
-        Dim::Binary(op, a, b, _) => {
+        Dim::Binary(op, a, b) => {
             let (a, b) = (dim(a, consts), dim(b, consts));
             let op = format_ident!(
                 "{}",
@@ -124,7 +124,7 @@ pub fn struct_args(args: &[StructArg]) -> TokenStream {
             let d = dim(d, &[]);
             quote!(::sla_dsl::lang::ArgPat::Dim(#d))
         }
-        StructArg::Elem(e, _) => {
+        StructArg::Elem(e) => {
             let e = elem_name(*e);
             quote!(::sla_dsl::lang::ArgPat::Elem(#e))
         }
@@ -135,9 +135,9 @@ pub fn struct_args(args: &[StructArg]) -> TokenStream {
 /// The Rust type of a result or field in the expansion.
 pub fn rust_type(ty: &Ty) -> TokenStream {
     match ty {
-        Ty::Tile { .. } | Ty::Scalar(_) => quote!(::sla_dsl::lang::Val),
+        Ty::Tile { .. } | Ty::Scalar(_) | Ty::Unknown => quote!(::sla_dsl::lang::Val),
         Ty::Tensor { .. } => quote!(::sla_dsl::lang::TensorView),
-        Ty::Size(_) => quote!(i64),
+        Ty::Size => quote!(i64),
         Ty::Struct { path, .. } => quote!(#path),
         Ty::Tuple(t) => {
             let t = t.iter().map(rust_type);

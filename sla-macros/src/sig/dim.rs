@@ -8,11 +8,11 @@ use syn::{BinOp, Expr, Ident, Lit};
 #[derive(Clone, Debug)]
 pub enum Dim {
     /// A number.
-    Int(i64, Span),
+    Int(i64),
     /// A const generic, a dim, or (in the body) any constant in scope.
     Name(Ident),
-    /// Arithmetic; the span is the operator's or the method name's.
-    Binary(DimOp, Box<Dim>, Box<Dim>, Span),
+    /// Arithmetic.
+    Binary(DimOp, Box<Dim>, Box<Dim>),
 }
 
 /// An operation on sizes.
@@ -44,7 +44,7 @@ impl Dim {
     pub fn parse(expr: &Expr) -> syn::Result<Dim> {
         match expr {
             Expr::Lit(l) => match &l.lit {
-                Lit::Int(i) => Ok(Dim::Int(i.base10_parse()?, i.span())),
+                Lit::Int(i) => Ok(Dim::Int(i.base10_parse()?)),
                 other => Err(syn::Error::new(other.span(), "a size is a whole number")),
             },
             Expr::Path(p) if p.path.get_ident().is_some() => {
@@ -65,12 +65,7 @@ impl Dim {
                     BinOp::Rem(_) => DimOp::Rem,
                     op => return Err(unsupported(op.span())),
                 };
-                Ok(Dim::Binary(
-                    op,
-                    Box::new(Dim::parse(&b.left)?),
-                    Box::new(Dim::parse(&b.right)?),
-                    b.op.span(),
-                ))
+                Ok(Dim::Binary(op, Box::new(Dim::parse(&b.left)?), Box::new(Dim::parse(&b.right)?)))
             }
             Expr::MethodCall(m) if m.args.len() == 1 => {
                 let op = match m.method.to_string().as_str() {
@@ -80,7 +75,7 @@ impl Dim {
                     _ => return Err(unsupported(m.method.span())),
                 };
                 let (a, b) = (Dim::parse(&m.receiver)?, Dim::parse(&m.args[0])?);
-                Ok(Dim::Binary(op, Box::new(a), Box::new(b), m.method.span()))
+                Ok(Dim::Binary(op, Box::new(a), Box::new(b)))
             }
             e => Err(unsupported(e.span())),
         }
@@ -91,16 +86,7 @@ impl Dim {
         match self {
             Dim::Int(..) => Vec::new(),
             Dim::Name(n) => vec![n],
-            Dim::Binary(_, a, b, _) => [a.names(), b.names()].concat(),
-        }
-    }
-
-    /// Where to point for the whole of it.
-    pub fn span(&self) -> Span {
-        match self {
-            Dim::Int(_, s) => *s,
-            Dim::Name(n) => n.span(),
-            Dim::Binary(_, a, b, _) => a.span().join(b.span()).unwrap_or_else(|| a.span()),
+            Dim::Binary(_, a, b) => [a.names(), b.names()].concat(),
         }
     }
 }

@@ -129,14 +129,14 @@ impl KernelFn {
         let attr = KernelAttr::parse(attr, errors);
         let sig = Sig::parse(&item.sig, &[], errors);
         for p in &sig.params {
-            if p.by_ref || !matches!(p.ty, Ty::Tensor { .. } | Ty::Scalar(_)) {
+            if p.by_ref || !matches!(p.ty, Ty::Tensor { .. } | Ty::Scalar(_) | Ty::Unknown) {
                 errors.push(syn::Error::new(
                     p.name.span(),
                     "a kernel takes tensors and scalars; constants are const generics",
                 ));
             }
         }
-        if !matches!(&sig.ret, Ty::Tuple(t) if t.is_empty()) {
+        if !matches!(&sig.ret, Ty::Unknown) && !matches!(&sig.ret, Ty::Tuple(t) if t.is_empty()) {
             errors.push(syn::Error::new(
                 item.sig.output.span(),
                 "a kernel returns nothing; write results to a `&mut Tensor`",
@@ -307,14 +307,12 @@ impl Sig {
                         }
                         other => (false, other),
                     };
-                    if let Some(ty) = errors.ok(Ty::parse(ty, &names)) {
-                        params.push(Param {
-                            name: pat.ident.clone(),
-                            mutable: pat.mutability.is_some(),
-                            by_ref,
-                            ty,
-                        });
-                    }
+                    params.push(Param {
+                        name: pat.ident.clone(),
+                        mutable: pat.mutability.is_some(),
+                        by_ref,
+                        ty: errors.ok(Ty::parse(ty, &names)).unwrap_or(Ty::Unknown),
+                    });
                 }
             }
         }
@@ -322,7 +320,7 @@ impl Sig {
             ReturnType::Default => Some(Ty::Tuple(Vec::new())),
             ReturnType::Type(_, t) => errors.ok(Ty::parse(t, &names)),
         };
-        Sig { name: sig.ident.clone(), generics, receiver, params, ret: ret.unwrap_or(Ty::Tuple(Vec::new())) }
+        Sig { name: sig.ident.clone(), generics, receiver, params, ret: ret.unwrap_or(Ty::Unknown) }
     }
 }
 

@@ -79,7 +79,7 @@ impl ElemClass {
 #[derive(Clone, Debug)]
 pub enum ElemTy {
     /// One of the six.
-    Known(ElemName, Span),
+    Known(ElemName),
     /// A generic parameter.
     Generic(Ident),
 }
@@ -99,7 +99,7 @@ pub enum StructArg {
     /// A size, or a bare name (which may turn out to be an element type generic).
     Dim(Dim),
     /// One of the six element types.
-    Elem(ElemName, Span),
+    Elem(ElemName),
 }
 
 /// The type of a parameter, a field or a result.
@@ -112,11 +112,13 @@ pub enum Ty {
     /// A runtime scalar: `f32`, `i32`, `bool`, `T`.
     Scalar(ElemTy),
     /// `usize`: a number known when the kernel is built.
-    Size(Span),
+    Size,
     /// A struct of tiles; `Self` is a struct named `Self` without arguments.
     Struct { path: syn::Path, args: Vec<StructArg> },
     /// A tuple; empty for no result.
     Tuple(Vec<Ty>),
+    /// A type that was reported.
+    Unknown,
 }
 
 impl Ty {
@@ -154,7 +156,7 @@ impl Ty {
                 }
                 if let Some(name) = p.path.get_ident() {
                     if name == "usize" {
-                        return Ok(Ty::Size(name.span()));
+                        return Ok(Ty::Size);
                     }
                     if let Some(e) = elem(name, generics)? {
                         return Ok(Ty::Scalar(e));
@@ -191,7 +193,7 @@ fn named<'a>(ty: &'a Type, name: &str) -> Option<&'a PathArguments> {
 fn elem(name: &Ident, generics: &[&Ident]) -> syn::Result<Option<ElemTy>> {
     let text = name.to_string();
     if let Some(e) = ElemName::parse(&text) {
-        return Ok(Some(ElemTy::Known(e, name.span())));
+        return Ok(Some(ElemTy::Known(e)));
     }
     if generics.contains(&name) {
         return Ok(Some(ElemTy::Generic(name.clone())));
@@ -239,7 +241,7 @@ fn struct_arg(arg: &GenericArgument) -> syn::Result<StructArg> {
         GenericArgument::Const(e) => Ok(StructArg::Dim(Dim::parse(e)?)),
         GenericArgument::Type(Type::Path(p)) => match p.path.get_ident() {
             Some(name) => Ok(match ElemName::parse(&name.to_string()) {
-                Some(e) => StructArg::Elem(e, name.span()),
+                Some(e) => StructArg::Elem(e),
                 None => StructArg::Dim(Dim::Name(name.clone())),
             }),
             None => Err(syn::Error::new(p.span(), "an argument here is a size or an element type")),
