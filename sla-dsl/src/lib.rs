@@ -13,6 +13,8 @@
 extern crate self as sla_dsl;
 
 pub mod diag;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod interp;
 pub mod ir;
 pub mod lang;
