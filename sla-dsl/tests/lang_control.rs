@@ -231,6 +231,79 @@ fn calls_compose() {
     assert_eq!(out.data, want);
 }
 
+/// A struct that changes in loops and branches of its own methods, and constants of every origin.
+#[tiles]
+struct Walk<const N: usize> {
+    place: Tile<f32, { [N] }>,
+    mean: library::Mean<N>,
+    steps: i32,
+}
+
+const STEP: f32 = 0.5;
+
+#[func]
+impl<const N: usize> Walk<N> {
+    fn new(place: Tile<f32, { [N] }>) -> Self {
+        Walk { place, mean: library::Mean::<N>::new(), steps: 0 }
+    }
+
+    fn go(&mut self, n: i32) {
+        for j in 0..n {
+            if j % 2 == 0 {
+                self.place += STEP;
+            } else {
+                self.place = self.place * 2.0;
+                self.mean.add(self.place);
+            }
+            self.steps += 1;
+        }
+    }
+}
+
+#[kernel(dims(N), grid(i in N))]
+fn walks<T: Float, const W: usize>(x: &Tensor<T, { [W] }>, out: &mut Tensor<f32, { [N, W] }>) {
+    let start: Tile<f32, { [W / 2 * 2] }> = x.load().cast::<f32>();
+    let bonus = if T == f32 { 0.0 } else { 1.0 };
+    let mut w = Walk::new(start);
+    w.go(i);
+    if w.steps > 3 {
+        w.go(2);
+        w = if i == 5 { Walk::new(start) } else { w };
+    }
+    let total: f32 = bonus;
+    let result = w.place + w.mean.count + total;
+    out.at(i).store(result);
+}
+
+#[test]
+fn structs_change_in_loops_and_branches() {
+    let run = |i: i32, v: f32, bonus: f32| {
+        let (mut place, mut count) = (v, 0.0);
+        let mut go = |n: i32| {
+            for j in 0..n {
+                if j % 2 == 0 {
+                    place += STEP;
+                } else {
+                    place *= 2.0;
+                    count += 1.0;
+                }
+            }
+        };
+        go(i);
+        if i > 3 {
+            go(2);
+        }
+        if i == 5 { v + bonus } else { place + count + bonus }
+    };
+    let x = Host::new(&[2], |c| c as f32);
+    let mut out = Host::new(&[7, 2], |_| 0.0);
+    walks::<f32, 2>::launch(&Interpreter, &x, &mut out).unwrap();
+    assert_eq!(out, Host::new(&[7, 2], |e| run(e as i32 / 2, (e % 2) as f32, 0.0)));
+    let x = Host::new(&[2], |c| f16::from_f32(c as f32));
+    walks::<f16, 2>::launch(&Interpreter, &x, &mut out).unwrap();
+    assert_eq!(out, Host::new(&[7, 2], |e| run(e as i32 / 2, (e % 2) as f32, 1.0)));
+}
+
 mod wrong {
     //! What only numbers show: reported when the kernel is built.
     use sla_dsl::prelude::*;

@@ -3,7 +3,7 @@
 use super::cx::{axis, shape};
 use super::value::pair;
 use super::{Cx, Opd, Operand, Val};
-use crate::ir::{Elem, OpCode};
+use crate::ir::{Elem, OpCode, Type};
 
 /// Elementary functions of a real number.
 #[diagnostic::on_unimplemented(message = "this function takes an f32 tile, an f32 scalar or a constant")]
@@ -89,6 +89,17 @@ pub fn cast(cx: Cx<'_>, x: impl Operand, elem: Elem) -> Val {
             Val(cx.b.cast(x, elem, cx.loc))
         }
     }
+}
+
+/// A value under a type that the user wrote beside it; a constant takes that type.
+pub fn ascribe(cx: Cx<'_>, x: impl Operand, elem: Elem, dims: &[i64]) -> Val {
+    let Some(shape) = shape(cx, dims) else { return cx.invalid() };
+    let v = Val(x.opd().adopt(cx, elem, &shape));
+    let (found, declared) = (cx.b.ty(v.0), Type::of(elem, &shape));
+    if found == declared || found == Type::Invalid {
+        return v;
+    }
+    cx.error(format!("this says {declared}, the expression is a {found}"))
 }
 
 /// A tile of zeros.

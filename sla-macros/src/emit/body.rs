@@ -1,7 +1,7 @@
 //! The state of writing one body: names in scope and mistakes found.
 
 use super::place;
-use crate::sig::Errors;
+use crate::sig::{Errors, Generic, GenericKind};
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 use std::collections::HashMap;
@@ -21,14 +21,23 @@ pub struct Var {
 /// Writes one body.
 pub struct Body {
     scopes: Vec<HashMap<String, Var>>,
+    /// Generics that are element types.
+    pub elems: Vec<Ident>,
     /// Mistakes found while writing.
     pub errors: Errors,
 }
 
 impl Body {
-    /// With no names in scope.
-    pub fn new() -> Body {
-        Body { scopes: vec![HashMap::new()], errors: Errors::default() }
+    /// With these generics in scope.
+    pub fn new<'a>(generics: impl IntoIterator<Item = &'a Generic>) -> Body {
+        let mut body = Body { scopes: vec![HashMap::new()], elems: Vec::new(), errors: Errors::default() };
+        for g in generics {
+            body.declare(&g.name, Var { konst: true, ..Var::default() });
+            if matches!(g.kind, GenericKind::Elem(_)) {
+                body.elems.push(g.name.clone());
+            }
+        }
+        body
     }
 
     /// Brings a name into the innermost scope.

@@ -4,6 +4,8 @@
 
 use super::body::{Body, Var, cx, local, own};
 use super::flow::unroll_range;
+use super::types::elem_name;
+use crate::sig::{Dim, ElemTy, Ty};
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::parse::Parser;
@@ -58,16 +60,55 @@ impl Body {
         if let Some((token, _)) = &init.diverge {
             self.reject(token.span(), "`let .. else` does not exist here");
         }
-        // The checker has held an annotation against the value; nothing here depends on it.
-        let pat = match &l.pat {
-            Pat::Type(t) => t.pat.as_ref(),
-            p => p,
+        let (pat, ty) = match &l.pat {
+            Pat::Type(t) => (t.pat.as_ref(), Some(&t.ty)),
+            p => (p, None),
         };
-        let value = self.expr(&init.expr);
+        let mut value = self.expr(&init.expr);
+        let mut known = Some(init.expr.as_ref());
+        if let Some(ty) = ty
+            && let Some(ascribed) = self.ascribed(ty, &value)
+        {
+            (value, known) = (ascribed, None);
+        }
         let mut promoted = Vec::new();
-        let pattern = self.pattern(pat, Some(&init.expr), rest, &mut promoted);
+        let pattern = self.pattern(pat, known, rest, &mut promoted);
         let at = cx(l.let_token.span);
         quote!(let #pattern = #value; #(let mut #promoted = ::sla_dsl::lang::promote(#at, #promoted);)*)
+    }
+
+    /// A value under a type that the user wrote beside it; `None` where that changes nothing.
+    fn ascribed(&mut self, ty: &syn::Type, value: &TokenStream) -> Option<TokenStream> {
+        let span = ty.span();
+        let at = cx(span);
+        let elems = self.elems.clone();
+        let (elem, dims) = match Ty::parse(ty, &elems.iter().collect::<Vec<_>>()) {
+            Ok(Ty::Tile { elem, shape }) => (elem, shape.dims.iter().map(|d| self.dim(d)).collect()),
+            Ok(Ty::Scalar(elem)) => (elem, Vec::new()),
+            Ok(_) => return None,
+            Err(e) => {
+                self.errors.push(e);
+                return None;
+            }
+        };
+        let elem = match elem {
+            ElemTy::Known(e) => elem_name(e),
+            ElemTy::Generic(t) => quote!(#t),
+        };
+        Some(quote_spanned!(own(span)=> ::sla_dsl::lang::ascribe(#at, #value, #elem, &[#(#dims),*])))
+    }
+
+    /// A size as a constant of the body.
+    fn dim(&mut self, d: &Dim) -> TokenStream {
+        match d {
+            Dim::Int(v) => quote!(#v),
+            Dim::Name(n) => self.expr(&syn::parse_quote!(#n)),
+            Dim::Binary(op, a, b) => {
+                let (a, b) = (self.dim(a), self.dim(b));
+                let (op, at) = (Ident::new(op.method(), Span::call_site()), cx(Span::call_site()));
+                quote!(::sla_dsl::lang::#op(#at, #a, #b))
+            }
+        }
     }
 
     /// Declares the names of a pattern. `promoted` gets the variables that must become values at once.

@@ -69,9 +69,7 @@ fn text(d: &Dim) -> String {
                 DimOp::Mul => "*",
                 DimOp::Div => "/",
                 DimOp::Rem => "%",
-                DimOp::DivCeil => "div_ceil",
-                DimOp::Min => "min",
-                DimOp::Max => "max",
+                method => method.method(),
             };
             if is_method(*op) {
                 format!("{}.{symbol}({})", operand(a, true), text(b))

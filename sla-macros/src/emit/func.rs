@@ -31,13 +31,13 @@ pub fn func_impl(i: &FuncImpl, errors: &mut Vec<syn::Error>) -> TokenStream {
 }
 
 fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> TokenStream {
-    let mut body = Body::new();
     let name = &f.sig.name;
     let text = name.to_string();
+    let generics: Vec<&Generic> = owner.iter().flat_map(|o| &o.generics).chain(&f.sig.generics).collect();
+    let mut body = Body::new(generics.iter().copied());
     if owner.is_none() && is_builtin_function(&text) || owner.is_some() && is_builtin_method(&text) {
         body.reject(name.span(), &format!("`{text}` is a name of the language; choose another one"));
     }
-    let generics: Vec<&Generic> = owner.iter().flat_map(|o| &o.generics).chain(&f.sig.generics).collect();
     let outer = owner.map_or(0, |o| o.generics.len());
     let table = generic_table(&generics);
     let args = owner.map_or(&[] as &[_], |o| o.args.as_slice());
@@ -75,7 +75,6 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
     let tokens = f.body.to_token_stream();
     let mut bind = TokenStream::new();
     for g in &generics {
-        body.declare(&g.name, Var { konst: true, ..Var::default() });
         if mentions(tokens.clone(), &g.name) {
             bind.extend(generic(g));
         }

@@ -104,12 +104,11 @@ fn definition(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
 }
 
 fn body(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
-    let mut body = Body::new();
+    let mut body = Body::new(&k.sig.generics);
     let tokens = k.body.to_token_stream();
     let mut bind = TokenStream::new();
     for g in &k.sig.generics {
         let (name, text) = (&g.name, g.name.to_string());
-        body.declare(name, Var { konst: true, ..Var::default() });
         if mentions(tokens.clone(), name) {
             bind.extend(match g.kind {
                 GenericKind::Int => quote!(let #name: i64 = __c.int(#text);),
@@ -142,9 +141,11 @@ fn body(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
     }
     let inner = body.finish(&k.body, errors);
     let bind = inner.is_some().then_some(bind);
+    let quiet = inner.is_none().then(|| quote!(#[allow(unused_variables)]));
     quote! {
+        #quiet
         #[allow(
-            non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, unused_variables, clippy::all
+            non_snake_case, unused_mut, unused_assignments, unused_parens, unused_braces, clippy::all
         )]
         fn __body(__b: &::sla_dsl::ir::Builder, __c: &::sla_dsl::lang::Consts) {
             let __cx = ::sla_dsl::lang::Cx::new(__b, ::core::file!());
@@ -210,12 +211,12 @@ fn launcher(k: &KernelFn) -> TokenStream {
     quote! {
         #(#attrs)*
         #signature
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, dead_code)]
         #vis struct #name<#(#generics),*> {
             _elems: ::core::marker::PhantomData<fn() -> (#(#elems,)*)>,
         }
 
-        #[allow(non_camel_case_types, clippy::all)]
+        #[allow(non_camel_case_types, dead_code, clippy::all)]
         impl<#(#generics),*> #name<#(#names),*> {
             /// The conditions on constants, checked when this instance is compiled.
             const REQUIRED: () = { #assertions };

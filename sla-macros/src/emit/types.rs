@@ -1,6 +1,6 @@
 //! Declared types as tokens: element types, sizes, and the Rust types of an expanded signature.
 
-use crate::sig::{Dim, DimOp, ElemName, ElemTy, Generic, GenericKind, Shape, StructArg, Ty};
+use crate::sig::{Dim, ElemName, ElemTy, Generic, GenericKind, Shape, StructArg, Ty};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
@@ -72,19 +72,7 @@ pub fn dim(d: &Dim, consts: &[Generic]) -> TokenStream {
         }
         Dim::Binary(op, a, b) => {
             let (a, b) = (dim(a, consts), dim(b, consts));
-            let op = format_ident!(
-                "{}",
-                match op {
-                    DimOp::Add => "add",
-                    DimOp::Sub => "sub",
-                    DimOp::Mul => "mul",
-                    DimOp::Div => "div",
-                    DimOp::Rem => "rem",
-                    DimOp::DivCeil => "div_ceil",
-                    DimOp::Min => "min",
-                    DimOp::Max => "max",
-                }
-            );
+            let op = format_ident!("{}", op.method());
             quote!(::sla_dsl::ir::DimExpr::#op(#a, #b))
         }
     }

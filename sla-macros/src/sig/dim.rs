@@ -36,6 +36,22 @@ pub enum DimOp {
     Max,
 }
 
+impl DimOp {
+    /// The name of this operation as a function.
+    pub fn method(self) -> &'static str {
+        match self {
+            DimOp::Add => "add",
+            DimOp::Sub => "sub",
+            DimOp::Mul => "mul",
+            DimOp::Div => "div",
+            DimOp::Rem => "rem",
+            DimOp::DivCeil => "div_ceil",
+            DimOp::Min => "min",
+            DimOp::Max => "max",
+        }
+    }
+}
+
 impl Dim {
     /// Reads a size from an expression.
     ///

@@ -1,6 +1,6 @@
 //! Device functions and structs of tiles: generics, parameters and results around an unread body.
 
-use super::{ElemClass, Errors, KernelAttr, Ty};
+use super::{ElemClass, ElemTy, Errors, KernelAttr, Ty};
 use proc_macro2::TokenStream;
 use syn::spanned::Spanned;
 use syn::{
@@ -129,6 +129,12 @@ impl KernelFn {
         let attr = KernelAttr::parse(attr, errors);
         let sig = Sig::parse(&item.sig, &[], errors);
         for p in &sig.params {
+            if matches!(p.ty, Ty::Scalar(ElemTy::Generic(_))) {
+                errors.push(syn::Error::new(
+                    p.name.span(),
+                    "a scalar parameter of a kernel has a known type; write `f32` and cast it in the body",
+                ));
+            }
             if p.by_ref || !matches!(p.ty, Ty::Tensor { .. } | Ty::Scalar(_) | Ty::Unknown) {
                 errors.push(syn::Error::new(
                     p.name.span(),
