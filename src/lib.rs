@@ -20,6 +20,7 @@
 pub mod attention;
 pub mod cli;
 pub mod files;
+pub mod kernels;
 
 pub use attention::{
     Answer, Array, BlockMask, Blocks, Config, Device, Dtype, FeatureMap, Forced, Inputs, Operator, Request,

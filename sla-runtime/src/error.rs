@@ -41,6 +41,16 @@ pub enum RuntimeError {
         /// Where it needs them.
         needed: Space,
     },
+    /// A tensor of another rank than an operator takes.
+    #[error("{what} has rank {found}, needed {needed}")]
+    Rank {
+        /// The operator's name for it.
+        what: &'static str,
+        /// Its rank.
+        found: usize,
+        /// The rank needed.
+        needed: usize,
+    },
     /// A device's name that is none.
     #[error("unknown device `{0}`; the devices are auto, cpu, cuda, cuda:N, interp")]
     DeviceName(String),

@@ -28,24 +28,38 @@ impl Forced {
         *self == Forced::default()
     }
 
+    /// The classes that are forced in a mask of `rows` x `cols` blocks, row by row: 1, -1, or 0 where nothing is forced.
+    pub fn classes(&self, rows: usize, cols: usize) -> Vec<i8> {
+        let mut classes = vec![0; rows * cols];
+        let inside = |&&(row, col): &&(usize, usize)| row < rows && col < cols;
+        for &(row, col) in self.excluded.iter().filter(inside) {
+            classes[row * cols + col] = NEGLIGIBLE;
+        }
+        for (row, line) in classes.chunks_mut(cols.max(1)).enumerate() {
+            let first = if row < self.dense_queries { cols } else { self.sink_keys.min(cols) };
+            line[..first].fill(CRITICAL);
+        }
+        for &(row, col) in self.critical.iter().filter(inside) {
+            classes[row * cols + col] = CRITICAL;
+        }
+        classes
+    }
+
     /// Changes a routed mask.
     pub fn apply(&self, mask: &mut BlockMask) {
         if self.is_empty() {
             return;
         }
         let grid = mask.grid();
+        let classes = self.classes(grid.rows, grid.cols);
         for bh in 0..grid.bh() {
-            for &(row, col) in self.excluded.iter().filter(|&&(row, col)| row < grid.rows && col < grid.cols)
-            {
-                mask.row_mut(bh, row)[col] = NEGLIGIBLE;
-            }
             for row in 0..grid.rows {
-                let first = if row < self.dense_queries { grid.cols } else { self.sink_keys.min(grid.cols) };
-                mask.row_mut(bh, row)[..first].fill(CRITICAL);
-            }
-            for &(row, col) in self.critical.iter().filter(|&&(row, col)| row < grid.rows && col < grid.cols)
-            {
-                mask.row_mut(bh, row)[col] = CRITICAL;
+                let forced = &classes[row * grid.cols..][..grid.cols];
+                for (class, &forced) in mask.row_mut(bh, row).iter_mut().zip(forced) {
+                    if forced != 0 {
+                        *class = forced;
+                    }
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ pub mod forced;
 pub mod inputs;
 pub mod lists;
 pub mod mask;
+pub mod module;
 pub mod operator;
 pub mod random;
 pub mod reference;

@@ -1,0 +1,166 @@
+//! The backward pass.
+
+use super::run::{elem, float, read, run, size, write};
+use super::{Forward, Sla};
+use crate::attention::config::Scope;
+use crate::kernels::{projection, sla_backward};
+use sla_runtime::{DynTensor, RuntimeError};
+
+/// Gradients of the sum of `out ∘ grad_out`.
+#[derive(Clone, Debug)]
+pub struct Grads {
+    /// `[B, H, Lq, D]`, of the type of `q`.
+    pub q: DynTensor,
+    /// `[B, H, Lk, D]`, of the type of `q`.
+    pub k: DynTensor,
+    /// `[B, H, Lk, D]`, of the type of `q`.
+    pub v: DynTensor,
+    /// `[D, D]` f32, summed over batch and heads; zero in scope `none`.
+    pub projection: DynTensor,
+    /// `[D]` f32, summed over batch and heads; zero in scope `none`.
+    pub bias: DynTensor,
+}
+
+/// States per partial sum of the projection's gradient.
+const CHUNK: usize = 8;
+
+impl Sla {
+    /// Gradients for the inputs that `forward` was made from.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn backward(
+        &self,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        forward: &Forward,
+        grad_out: &DynTensor,
+    ) -> Result<Grads, RuntimeError> {
+        let saved = &forward.saved;
+        let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
+        let (m, p, t) = (lq.div_ceil(self.config.blocks().q()), self.parts(), q.elem());
+        let linear = self.config.scope() != Scope::None;
+        let consts = self.kernel_consts(t, d);
+        let w = self.phi_weight(h, d, &saved.weights)?;
+        let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
+
+        let [mut delta, mut delta_linear, mut rden] =
+            [self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?];
+        let mut grad_folded = self.zeros(&[b, h, m, p, d, d])?;
+        let mut grad_sums = self.zeros(&[b, h, m, p, d])?;
+        let args = [
+            read(q),
+            read(&saved.sparse_out),
+            read(grad_out),
+            read(&w),
+            read(&saved.linear.folded),
+            read(&saved.linear.sums),
+            write(&mut delta),
+            write(&mut delta_linear),
+            write(&mut rden),
+            write(&mut grad_folded),
+            write(&mut grad_sums),
+            eps,
+        ];
+        run(&self.device, &sla_backward::sla_bwd_pre, &consts, &args)?;
+        drop(args);
+
+        let mut grad_q = self.of(t, q.shape())?;
+        let args = [
+            read(q),
+            read(k),
+            read(v),
+            read(grad_out),
+            read(&forward.lse),
+            read(&delta),
+            read(&saved.lists.index),
+            read(&saved.lists.count),
+            read(&w),
+            read(&saved.linear.folded),
+            read(&saved.linear.sums),
+            read(&delta_linear),
+            read(&rden),
+            write(&mut grad_q),
+            scale.clone(),
+        ];
+        run(&self.device, &sla_backward::sla_bwd_dq, &consts, &args)?;
+        drop(args);
+
+        let columns = forward.mask.transpose(2, 3)?;
+        let (grad_state, grad_sums, projection, bias) = if linear {
+            let (grad_folded, grad_sums_all) = if self.config.scope() == Scope::All {
+                (self.gather_states(&grad_folded, &columns)?, self.gather_states(&grad_sums, &columns)?)
+            } else {
+                (grad_folded, grad_sums)
+            };
+            let grad_h = self.fold(&grad_folded, &saved.weights, true)?;
+            let projection = self.weight_grad(&grad_folded, &saved.linear.state)?;
+            let bias = self.bias_grad(grad_out)?;
+            if self.config.scope() == Scope::All {
+                (grad_h, grad_sums_all, projection, bias)
+            } else {
+                let state = self.gather_states(&grad_h, &columns)?;
+                (state, self.gather_states(&grad_sums_all, &columns)?, projection, bias)
+            }
+        } else {
+            (
+                self.zeros(&[b, h, 1, p, d, d])?,
+                self.zeros(&[b, h, 1, p, d])?,
+                self.zeros(&[d, d])?,
+                self.zeros(&[d])?,
+            )
+        };
+
+        let lists = self.lists(&columns)?;
+        let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
+        let args = [
+            read(q),
+            read(k),
+            read(v),
+            read(grad_out),
+            read(&forward.lse),
+            read(&delta),
+            read(&lists.index),
+            read(&lists.count),
+            read(&w),
+            read(&grad_state),
+            read(&grad_sums),
+            write(&mut grad_k),
+            write(&mut grad_v),
+            scale,
+        ];
+        run(&self.device, &sla_backward::sla_bwd_dkdv, &consts, &args)?;
+        drop(args);
+        Ok(Grads { q: grad_q, k: grad_k, v: grad_v, projection, bias })
+    }
+
+    /// `Σ dH'ᵀ H` over every state.
+    fn weight_grad(&self, grad_folded: &DynTensor, state: &DynTensor) -> Result<DynTensor, RuntimeError> {
+        let d = state.shape()[state.shape().len() - 1];
+        let count = state.count() / (d * d);
+        let chunks = count.div_ceil(CHUNK);
+        let mut partial = self.zeros(&[chunks, d, d])?;
+        let (grad, state) = (grad_folded.reshape(&[count, d, d])?, state.reshape(&[count, d, d])?);
+        let consts = [size("D", d), size("CHUNK", CHUNK)];
+        run(
+            &self.device,
+            &projection::weight_grad,
+            &consts,
+            &[read(&grad), read(&state), write(&mut partial)],
+        )?;
+        Ok(self.total(&partial.reshape(&[1, chunks, d * d])?)?.reshape(&[d, d])?)
+    }
+
+    /// Sum of the rows of `grad_out`.
+    fn bias_grad(&self, grad_out: &DynTensor) -> Result<DynTensor, RuntimeError> {
+        let (b, h, l, d) =
+            (grad_out.shape()[0], grad_out.shape()[1], grad_out.shape()[2], grad_out.shape()[3]);
+        let bq = self.config.blocks().q();
+        let m = l.div_ceil(bq);
+        let mut partial = self.zeros(&[b, h, m, d])?;
+        let consts = [elem("T", grad_out.elem()), size("BQ", bq), size("D", d)];
+        run(&self.device, &projection::bias_grad, &consts, &[read(grad_out), write(&mut partial)])?;
+        Ok(self.total(&partial.reshape(&[1, b * h * m, d])?)?.reshape(&[d])?)
+    }
+}

@@ -1,0 +1,67 @@
+//! Routing and block lists on the device.
+
+use super::Sla;
+use super::run::{elem, int, read, run, size, switch, write};
+use crate::kernels::{mask_lists, router};
+use sla_dsl::ir::Elem;
+use sla_runtime::{DynTensor, RuntimeError};
+
+/// The critical blocks of each row of a mask.
+#[derive(Clone, Debug)]
+pub struct Lists {
+    /// `[B, H, rows, columns]` i32: the first `count` entries of a row are columns, ascending.
+    pub index: DynTensor,
+    /// `[B, H, rows]` i32.
+    pub count: DynTensor,
+}
+
+/// Edge of the score tiles.
+const TILE: usize = 64;
+
+impl Sla {
+    /// The router's mask `[B, H, M, N]` i8 for `q` `[B, H, Lq, D]` and `k` `[B, H, Lk, D]`.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<DynTensor, RuntimeError> {
+        let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
+        let blocks = self.config.blocks();
+        let pool = |x: &DynTensor, block: usize| {
+            let mut pooled = self.zeros(&[b, h, x.shape()[2].div_ceil(block), d])?;
+            let consts = [elem("T", x.elem()), size("BLOCK", block), size("D", d)];
+            run(&self.device, &router::pool_blocks, &consts, &[read(x), write(&mut pooled)])?;
+            Ok::<_, RuntimeError>(pooled)
+        };
+        let (qp, kp) = (pool(q, blocks.q())?, pool(k, blocks.k())?);
+        let (m, n) = (qp.shape()[2], kp.shape()[2]);
+        let mut scores = self.zeros(&[b, h, m, n])?;
+        let consts = [size("TILE", TILE), size("D", d)];
+        run(&self.device, &router::block_scores, &consts, &[read(&qp), read(&kp), write(&mut scores)])?;
+        let forced = self.forced(b, h, m, n)?;
+        let counts = self.config.counts(n);
+        let mut mask = self.of(Elem::I8, &[b, h, m, n])?;
+        let consts = [size("TILE", TILE), switch("FORCED", !self.config.forced().is_empty())];
+        let args =
+            [read(&scores), read(&forced), write(&mut mask), int(counts.critical), int(counts.negligible)];
+        run(&self.device, &router::select_blocks, &consts, &args)?;
+        Ok(mask)
+    }
+
+    /// Forced classes as a `[B, H, M, N]` view of one `[1, 1, M, N]` tensor, 0 where nothing is forced.
+    fn forced(&self, b: usize, h: usize, m: usize, n: usize) -> Result<DynTensor, RuntimeError> {
+        let classes: Vec<u8> = self.config.forced().classes(m, n).iter().map(|&c| c as u8).collect();
+        let one = DynTensor::from_bytes(&self.device, Elem::I8, &[1, 1, m, n], &classes)?;
+        Ok(one.expand(0, b)?.expand(1, h)?)
+    }
+
+    /// Lists of the critical columns of each row of a mask, which may be a view.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn lists(&self, mask: &DynTensor) -> Result<Lists, RuntimeError> {
+        let mut index = self.of(Elem::I32, mask.shape())?;
+        let mut count = self.of(Elem::I32, &mask.shape()[..3])?;
+        run(&self.device, &mask_lists::mask_lists, &[], &[read(mask), write(&mut index), write(&mut count)])?;
+        Ok(Lists { index, count })
+    }
+}

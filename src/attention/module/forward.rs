@@ -1,0 +1,114 @@
+//! The forward pass.
+
+use super::linear::LinearState;
+use super::run::{elem, float, read, run, size, switch, write};
+use super::{Lists, Sla, Weights};
+use crate::attention::config::Scope;
+use crate::kernels::sla_forward;
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::Const;
+use sla_runtime::{DynTensor, RuntimeError};
+
+/// What the forward gives.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// `[B, H, Lq, D]`, of the type of `q`.
+    pub out: DynTensor,
+    /// `[B, H, Lq]` f32: base-2 log-sum-exp over the critical blocks; `-inf` in rows without one.
+    pub lse: DynTensor,
+    /// `[B, H, M, N]` i8: the mask that was used.
+    pub mask: DynTensor,
+    /// What the backward needs.
+    pub saved: Saved,
+}
+
+/// What the backward needs of the forward.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    pub(super) sparse_out: DynTensor,
+    pub(super) lists: Lists,
+    pub(super) linear: LinearState,
+    pub(super) weights: Weights,
+}
+
+/// The type in which the linear branch multiplies features by states.
+pub(super) const STATE_ELEM: (&str, Const) = ("S", Const::Elem(Elem::F32));
+
+impl Sla {
+    /// Attention of `q` `[B, H, Lq, D]` over `k`, `v` `[B, H, Lk, D]` (any strides, one element type); routes unless a `mask` is given.
+    ///
+    /// # Errors
+    /// What a launch reports: shapes or types that do not fit, or a device that fails.
+    pub fn forward(
+        &self,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        weights: &Weights,
+        mask: Option<&DynTensor>,
+    ) -> Result<Forward, RuntimeError> {
+        let shape = q.shape();
+        for (what, x) in [("q", q), ("k", k), ("v", v)] {
+            if x.shape().len() != 4 {
+                return Err(RuntimeError::Rank { what, found: x.shape().len(), needed: 4 });
+            }
+        }
+        let (b, h, d) = (shape[0], shape[1], shape[3]);
+        let mask = match mask {
+            Some(mask) => mask.clone(),
+            None => self.route(q, k)?,
+        };
+        let lists = self.lists(&mask)?;
+        let has_linear = self.config.scope() != Scope::None;
+        let linear = if has_linear {
+            self.linear_state(k, v, &mask, weights)?
+        } else {
+            let p = self.parts();
+            let (state, sums) = (self.zeros(&[b, h, 1, p, d, d])?, self.zeros(&[b, h, 1, p, d])?);
+            LinearState { folded: state.clone(), state, sums }
+        };
+        let bias = match &weights.bias {
+            Some(bias) => bias.clone(),
+            None => self.zeros(&[d])?,
+        };
+        let mut out = self.of(q.elem(), shape)?;
+        let mut sparse_out = self.of(q.elem(), shape)?;
+        let mut lse = self.zeros(&shape[..3])?;
+        let w = self.phi_weight(h, d, weights)?;
+        let args = [
+            read(q),
+            read(k),
+            read(v),
+            read(&lists.index),
+            read(&lists.count),
+            read(&w),
+            read(&linear.folded),
+            read(&linear.sums),
+            read(&bias),
+            write(&mut out),
+            write(&mut sparse_out),
+            write(&mut lse),
+            float(1.0 / (d as f64).sqrt()),
+            float(self.config.eps()),
+        ];
+        run(&self.device, &sla_forward::sla_fwd, &self.kernel_consts(q.elem(), d), &args)?;
+        drop(args);
+        let saved = Saved { sparse_out, lists, linear, weights: weights.clone() };
+        Ok(Forward { out, lse, mask, saved })
+    }
+
+    /// Constants of the fused kernels.
+    pub(super) fn kernel_consts(&self, t: Elem, d: usize) -> Vec<(&'static str, Const)> {
+        let blocks = self.config.blocks();
+        let mut consts = self.linear_consts(t, d);
+        consts.extend([
+            elem("T", t),
+            STATE_ELEM,
+            size("BQ", blocks.q()),
+            size("SUB", 64),
+            size("BK", blocks.k()),
+            switch("LINEAR", self.config.scope() != Scope::None),
+        ]);
+        consts
+    }
+}

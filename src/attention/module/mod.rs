@@ -1,0 +1,86 @@
+//! The operator on a device: the kernels of [`crate::kernels`] in the order that the formulas ask for.
+//!
+//! [`Sla`] holds a device and a configuration. [`Sla::forward`] routes (unless a mask is given), builds lists and the linear state, and runs the fused
+//! kernel; [`Sla::backward`] takes what the forward saved. Tensors are the device's own; nothing here copies to the host.
+//! It does not check values: [`Inputs::check`](super::Inputs::check) does, and launches check shapes and types.
+
+mod backward;
+mod blocks;
+mod forward;
+mod linear;
+mod operator;
+mod run;
+
+pub use backward::Grads;
+pub use blocks::Lists;
+pub use forward::{Forward, Saved};
+pub use operator::Compiled;
+
+use super::config::{Config, FeatureMap};
+use crate::kernels::feature_map;
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::Const;
+use sla_runtime::{Device, DynTensor, RuntimeError};
+
+/// The operator for one device and configuration.
+#[derive(Clone, Debug)]
+pub struct Sla {
+    device: Device,
+    config: Config,
+}
+
+/// The learned parameters, in f32 on the device. Absent ones are zero (identity for `phi`).
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    /// `[D, D]`: `W` of the projection `x Wᵀ + b`.
+    pub projection: Option<DynTensor>,
+    /// `[D]`: `b` of the projection.
+    pub bias: Option<DynTensor>,
+    /// `[H, D, D]`: the projection inside hedgehog features.
+    pub phi: Option<DynTensor>,
+}
+
+impl Sla {
+    /// The operator for `config` on `device`.
+    pub fn new(device: &Device, config: Config) -> Sla {
+        Sla { device: device.clone(), config }
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What it computes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Constants that every kernel with a linear branch takes.
+    fn linear_consts(&self, elem: Elem, d: usize) -> Vec<(&'static str, Const)> {
+        let (phi, parts) = match self.config.phi() {
+            FeatureMap::Softmax => (feature_map::SOFTMAX, 1),
+            FeatureMap::Elu => (feature_map::ELU, 1),
+            FeatureMap::Relu => (feature_map::RELU, 1),
+            FeatureMap::Hedgehog => (feature_map::HEDGEHOG, 2),
+        };
+        vec![
+            ("T", Const::Elem(elem)),
+            ("D", Const::Int(d as i64)),
+            ("PHI", Const::Int(phi)),
+            ("P", Const::Int(parts)),
+        ]
+    }
+
+    fn parts(&self) -> usize {
+        if self.config.phi() == FeatureMap::Hedgehog { 2 } else { 1 }
+    }
+
+    fn zeros(&self, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
+        DynTensor::zeros(&self.device, Elem::F32, shape)
+    }
+
+    fn of(&self, elem: Elem, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
+        DynTensor::zeros(&self.device, elem, shape)
+    }
+}

@@ -1,0 +1,90 @@
+//! Every shipped kernel, one idea a file, written only with `sla_dsl::prelude`.
+//!
+//! A kernel says what is computed on which blocks; how it runs is the business of targets. Each module's documentation
+//! holds the formula, and states what the kernel assumes of its arguments beyond their types.
+//! [`ALL`] is the table that the command line and the tests go through.
+
+pub mod block_sparse;
+pub mod delta;
+pub mod feature_map;
+pub mod flash;
+pub mod flash_backward;
+pub mod linear_state;
+pub mod mask_lists;
+pub mod mask_product;
+pub mod matmul;
+pub mod projection;
+pub mod router;
+pub mod sla_backward;
+pub mod sla_forward;
+pub mod softmax;
+pub mod totals;
+pub mod vector_add;
+
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::{Const, KernelDef};
+
+/// A shipped kernel with constants that make a sensible default for `sla emit` and for snapshots.
+pub struct Entry {
+    /// Its definition.
+    pub def: &'static KernelDef,
+    /// Default constants, by name.
+    pub defaults: &'static [(&'static str, Const)],
+}
+
+const T: (&str, Const) = ("T", Const::Elem(Elem::BF16));
+const S: (&str, Const) = ("S", Const::Elem(Elem::F32));
+const D: (&str, Const) = ("D", Const::Int(64));
+const BQ: (&str, Const) = ("BQ", Const::Int(64));
+const BK: (&str, Const) = ("BK", Const::Int(64));
+const PHI: (&str, Const) = ("PHI", Const::Int(1));
+const P: (&str, Const) = ("P", Const::Int(1));
+const LINEAR: (&str, Const) = ("LINEAR", Const::Bool(true));
+
+/// Every shipped kernel.
+pub const ALL: &[Entry] = &[
+    Entry { def: &vector_add::vector_add, defaults: &[("BLOCK", Const::Int(1024))] },
+    Entry { def: &softmax::row_softmax, defaults: &[T, ("ROWS", Const::Int(16)), ("N", Const::Int(256))] },
+    Entry {
+        def: &matmul::matmul,
+        defaults: &[T, ("BM", Const::Int(128)), ("BN", Const::Int(128)), ("BK", Const::Int(32))],
+    },
+    Entry { def: &flash::flash_fwd, defaults: &[T, BQ, BK, D, ("CAUSAL", Const::Bool(false))] },
+    Entry { def: &delta::row_delta, defaults: &[T, BQ, D] },
+    Entry { def: &flash_backward::flash_bwd_dq, defaults: &[T, BQ, BK, D] },
+    Entry { def: &flash_backward::flash_bwd_dkdv, defaults: &[T, BQ, BK, D] },
+    Entry { def: &block_sparse::sparse_fwd, defaults: &[T, BQ, BK, D] },
+    Entry { def: &router::pool_blocks, defaults: &[T, ("BLOCK", Const::Int(64)), D] },
+    Entry { def: &router::block_scores, defaults: &[("TILE", Const::Int(64)), D] },
+    Entry {
+        def: &router::select_blocks,
+        defaults: &[("TILE", Const::Int(64)), ("FORCED", Const::Bool(false))],
+    },
+    Entry { def: &mask_lists::mask_lists, defaults: &[] },
+    Entry { def: &linear_state::linear_state, defaults: &[T, BK, D, PHI, P, ("GROUP", Const::Int(1))] },
+    Entry {
+        def: &mask_product::mask_product,
+        defaults: &[
+            ("BM", Const::Int(64)),
+            ("BN", Const::Int(64)),
+            ("BX", Const::Int(64)),
+            ("COMPLEMENT", Const::Bool(false)),
+        ],
+    },
+    Entry { def: &totals::block_total, defaults: &[("BX", Const::Int(1024))] },
+    Entry { def: &projection::fold_projection, defaults: &[D, ("BACK", Const::Bool(false))] },
+    Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
+    Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
+    Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, D, PHI, P, LINEAR] },
+    Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, D, PHI, P, LINEAR] },
+    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, D, PHI, P, LINEAR] },
+    Entry {
+        def: &sla_backward::sla_bwd_dkdv,
+        defaults: &[T, S, BQ, ("SUB", Const::Int(64)), BK, D, PHI, P, LINEAR],
+    },
+];
+
+/// The kernel of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    ALL.iter().find(|e| e.def.name == name)
+}

@@ -1,0 +1,45 @@
+//! The learned projection of the linear branch, folded into its state.
+//!
+//! `Proj(φ(Q) H / den) = φ(Q) (H Wᵀ) / den + bias`, so the projection costs one D x D product per state instead of one per row block, and
+//! its gradients come from D x D matrices: with `dH'` the gradient of `H' = H Wᵀ`, `dH = dH' W` and `dW = Σ dH'ᵀ H`.
+
+use sla_dsl::prelude::*;
+
+/// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`; f32.
+#[kernel(dims(X), grid(i in X))]
+pub fn fold_projection<const D: usize, const BACK: bool>(
+    x: &Tensor<f32, { [X, D, D] }>,
+    weight: &Tensor<f32, { [D, D] }>,
+    out: &mut Tensor<f32, { [X, D, D] }>,
+) {
+    let x = x.at(i).block::<D>(0).load();
+    let mut w = weight.block::<D>(0).load();
+    if !BACK {
+        w = w.t();
+    }
+    out.at(i).block::<D>(0).store(dot(x, w));
+}
+
+/// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.
+#[kernel(dims(X), grid(c in X.div_ceil(CHUNK)))]
+pub fn weight_grad<const D: usize, const CHUNK: usize>(
+    grad_folded: &Tensor<f32, { [X, D, D] }>,
+    state: &Tensor<f32, { [X, D, D] }>,
+    out: &mut Tensor<f32, { [X.div_ceil(CHUNK), D, D] }>,
+) {
+    let mut acc = zeros::<f32>([D, D]);
+    for i in c * CHUNK..((c + 1) * CHUNK).min(X) {
+        acc += dot(grad_folded.at(i).block::<D>(0).load().t(), state.at(i).block::<D>(0).load());
+    }
+    out.at(c).block::<D>(0).store(acc);
+}
+
+/// Column sums of each block of rows of `grad`; their total is the gradient of the bias.
+#[kernel(dims(B, H, L), grid(m in L.div_ceil(BQ), h in H, b in B))]
+pub fn bias_grad<T: Float, const BQ: usize, const D: usize>(
+    grad: &Tensor<T, { [B, H, L, D] }>,
+    out: &mut Tensor<f32, { [B, H, L.div_ceil(BQ), D] }>,
+) {
+    let sum = grad.at(b, h).block::<BQ>(m).load().cast::<f32>().sum(0);
+    out.at(b, h, m).block::<D>(0).store(sum.squeeze(0));
+}

@@ -1,0 +1,72 @@
+//! Fused SLA forward: exact attention over the critical blocks, the linear branch in the epilogue, one store.
+//!
+//! `O = O^s + φ(Q) H' / (φ(Q) Z + eps) + bias`, where `O^s` is the softmax attention over the row's list, `Z` the summed features of the keys that the
+//! linear branch covers and `H'` their state with the projection folded in. A zero denominator gives a zero quotient.
+//! `H'` and `Z` have one entry per query block (`SM = M`), or one for all of them (`SM = 1`).
+
+use super::feature_map::{HEDGEHOG, feature};
+use sla_dsl::prelude::*;
+
+/// SLA for one block of queries. `S` is the type in which the linear branch multiplies by the state.
+///
+/// Without `LINEAR` the state, its sums and the bias are not read: sparse attention alone.
+/// `sparse_out` gets `O^s`, which the backward needs.
+#[kernel(dims(B, H, LQ, LK, W, SM), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+pub fn sla_fwd<
+    T: Float,
+    S: Float,
+    const BQ: usize,
+    const BK: usize,
+    const D: usize,
+    const PHI: usize,
+    const P: usize,
+    const LINEAR: bool,
+>(
+    q: &Tensor<T, { [B, H, LQ, D] }>,
+    k: &Tensor<T, { [B, H, LK, D] }>,
+    v: &Tensor<T, { [B, H, LK, D] }>,
+    index: &Tensor<i32, { [B, H, LQ.div_ceil(BQ), W] }>,
+    count: &Tensor<i32, { [B, H, LQ.div_ceil(BQ)] }>,
+    w: &Tensor<f32, { [H, D, D] }>,
+    folded: &Tensor<f32, { [B, H, SM, P, D, D] }>,
+    sums: &Tensor<f32, { [B, H, SM, P, D] }>,
+    bias: &Tensor<f32, { [D] }>,
+    out: &mut Tensor<T, { [B, H, LQ, D] }>,
+    sparse_out: &mut Tensor<T, { [B, H, LQ, D] }>,
+    lse: &mut Tensor<f32, { [B, H, LQ] }>,
+    scale: f32,
+    eps: f32,
+) {
+    let q = q.at(b, h).block::<BQ>(m).load();
+    let k = k.at(b, h).blocks::<BK>();
+    let v = v.at(b, h).blocks::<BK>();
+    let c = scale * LOG2E;
+    let mut acc = zeros::<f32>([BQ, D]);
+    let mut st = OnlineSoftmax::new(BQ);
+    for j in index.at(b, h, m).gather(count.at(b, h, m).load()) {
+        let s = (dot(q, k[j].t()) * c).mask_tail(k, j, -INF);
+        let (p, alpha) = st.step(s);
+        acc = acc * alpha + dot(p.cast::<T>(), v[j]);
+    }
+    let (inv, l2) = st.finish();
+    let mut o = acc * inv;
+    lse.at(b, h).block::<BQ>(m).store(l2.squeeze(1));
+    sparse_out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
+    if LINEAR {
+        let at = m.min(SM - 1);
+        let mut x = q.cast::<f32>();
+        if PHI == HEDGEHOG {
+            x = dot(x, w.at(h).block::<D>(0).load());
+        }
+        let mut num = zeros::<f32>([BQ, D]);
+        let mut den = full::<f32>([BQ, 1], 0.0) + eps;
+        for p in unroll(0..P) {
+            let f = feature(x * (1 - 2 * p), PHI);
+            num += dot(f.cast::<S>(), folded.at(b, h, at, p).block::<D>(0).load().cast::<S>());
+            den += (f * sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0)).sum(1);
+        }
+        let rden = select(den == 0.0, 0.0, 1.0 / den);
+        o = o + num * rden + bias.block::<D>(0).load().unsqueeze(0);
+    }
+    out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
+}
