@@ -1,6 +1,7 @@
 //! From a device to the back end that serves it.
 
 use super::device::Device;
+use super::module::Compiled;
 use super::operator::{Answer, Operator, OperatorError};
 use super::reference::Reference;
 use super::request::Request;
@@ -25,7 +26,8 @@ pub fn present() -> Vec<Device> {
 /// [`OperatorError::NoDevice`].
 pub fn operator(device: Device) -> Result<Box<dyn Operator>, OperatorError> {
     match device {
-        Device::Auto | Device::Cpu | Device::Interp => Ok(Box::new(Reference)),
+        Device::Auto | Device::Cpu => Ok(Box::new(Reference)),
+        Device::Interp => Ok(Box::new(Compiled::new(sla_runtime::Device::interp()))),
         Device::Cuda(_) => Err(OperatorError::NoDevice {
             found: device.to_string(),
             needed: "auto, cpu or interp: no GPU is in reach".into(),
