@@ -3,6 +3,7 @@
 //! A function of its arguments: (kernel, options) to an [`Artifact`], or the text of any [`Stage`] on the way. It reads no environment,
 //! keeps no cache and opens no driver. Only `mlir` and `target` know MLIR and LLVM.
 
+pub mod analysis;
 mod artifact;
 mod error;
 pub mod mlir;

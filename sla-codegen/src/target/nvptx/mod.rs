@@ -1,14 +1,71 @@
 //! NVIDIA GPUs from sm_80 on: warps, mma.sync, cp.async.
+//!
+//! [`schedule`] decides how a kernel runs, `check` refuses what cannot, `lower` writes MLIR, `ptx` takes that through LLVM.
+
+mod check;
+mod layout;
+mod lower;
+mod ptx;
+mod schedule;
+mod text;
 
 use crate::{Arch, CodegenError, GpuImage, Options, Stage, Tools};
+use lower::Lowered;
+use schedule::Schedule;
+use sla_dsl::diag::Loc;
 use sla_dsl::ir::Kernel;
+
+/// Dynamic shared memory that one program may have, in bytes.
+const fn shared_limit(arch: Arch) -> usize {
+    match arch {
+        Arch::Sm80 => 163 * 1024,
+        Arch::Sm89 | Arch::Sm120a => 99 * 1024,
+        Arch::Sm90a | Arch::Sm100a => 227 * 1024,
+    }
+}
+
+/// Schedules and lowers a kernel: with the deepest rings that leave room for two programs at a time, else two copies, else none.
+fn plan(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Lowered), CodegenError> {
+    check::check_warps(kernel, arch, options.warps)?;
+    let limit = shared_limit(arch);
+    let asked = options.stages.map(|s| s.clamp(1, 8));
+    let candidates: Vec<u32> = match asked {
+        Some(s) => (1..=s).rev().collect(),
+        None => vec![3, 2, 1],
+    };
+    let mut wanted = 0;
+    for &stages in &candidates {
+        let schedule = Schedule::new(kernel, options, stages);
+        check::check(kernel, arch, &schedule.family)?;
+        if schedule.buffer_bytes > limit && stages > 1 {
+            continue;
+        }
+        let lowered = lower::lower(kernel, &schedule);
+        let room = if asked.is_none() && stages > 2 { limit / 2 } else { limit };
+        if lowered.shared_bytes <= room {
+            return Ok((schedule, lowered));
+        }
+        wanted = lowered.shared_bytes;
+    }
+    let message = format!(
+        "it takes {wanted} bytes of shared memory, and a program may have {limit}; use smaller blocks"
+    );
+    Err(check::unsupported(kernel, arch, Loc::UNKNOWN, message))
+}
 
 /// Compiles a kernel to PTX.
 ///
 /// # Errors
 /// A kernel that this architecture cannot run.
-pub fn compile(_kernel: &Kernel, _arch: Arch, _options: &Options) -> Result<GpuImage, CodegenError> {
-    Err(CodegenError::Tool("the GPU target is not built in".into()))
+pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImage, CodegenError> {
+    let (schedule, lowered) = plan(kernel, arch, options)?;
+    let (_, ptx) = ptx::assembly(kernel, arch, &lowered.mlir)?;
+    Ok(GpuImage {
+        entry: kernel.name.clone(),
+        ptx,
+        threads: schedule.family.threads(),
+        shared_bytes: lowered.shared_bytes as u32,
+    })
 }
 
 /// The text of a stage (bytes for `Cubin`).
@@ -16,11 +73,27 @@ pub fn compile(_kernel: &Kernel, _arch: Arch, _options: &Options) -> Result<GpuI
 /// # Errors
 /// As [`compile`], or a missing tool.
 pub fn emit(
-    _kernel: &Kernel,
+    kernel: &Kernel,
     arch: Arch,
-    _options: &Options,
-    _tools: &Tools,
+    options: &Options,
+    tools: &Tools,
     stage: Stage,
 ) -> Result<Vec<u8>, CodegenError> {
-    Err(CodegenError::NoStage { target: arch.name().to_string(), stage })
+    let (schedule, lowered) = plan(kernel, arch, options)?;
+    let text = match stage {
+        Stage::Tile => return Err(CodegenError::NoStage { target: arch.name().to_string(), stage }),
+        Stage::Sched => format!("{schedule}shared memory {} bytes\n", lowered.shared_bytes),
+        Stage::Mlir => lowered.mlir,
+        Stage::Ll => ptx::assembly(kernel, arch, &lowered.mlir)?.0,
+        Stage::Ptx => ptx::assembly(kernel, arch, &lowered.mlir)?.1,
+        Stage::Cubin | Stage::Sass => {
+            let (_, ptx) = ptx::assembly(kernel, arch, &lowered.mlir)?;
+            let cubin = crate::ptxas::assemble(tools, &ptx, arch)?.cubin;
+            if stage == Stage::Cubin {
+                return Ok(cubin);
+            }
+            crate::ptxas::disassemble(tools, &cubin)?
+        }
+    };
+    Ok(text.into_bytes())
 }

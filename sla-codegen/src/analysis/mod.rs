@@ -1,0 +1,11 @@
+//! What can be known of a kernel without changing it: one question a file.
+
+mod ahead;
+mod divisor;
+mod memory;
+mod uses;
+
+pub use ahead::ahead_slice;
+pub use divisor::Divisors;
+pub use memory::{TensorUse, box_axes, tensor_uses};
+pub use uses::{Parents, Uses};

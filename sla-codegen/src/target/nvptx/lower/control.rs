@@ -1,0 +1,191 @@
+//! `for` and `if`: structured control with every carried register an SSA value. Pipelined loops issue their loads ahead.
+
+use super::shared::SharedTile;
+use super::{Lower, Val};
+use crate::target::nvptx::schedule::Ring;
+use crate::target::nvptx::text::{Ssa, Ty, list};
+use sla_dsl::ir::{BlockId, OpId, Value};
+
+/// The registers of several values, flat, with their types.
+struct Flat {
+    values: Vec<Value>,
+    counts: Vec<usize>,
+    types: Vec<Ty>,
+}
+
+impl Lower<'_> {
+    fn flat(&mut self, values: &[Value]) -> Flat {
+        let mut flat = Flat { values: values.to_vec(), counts: Vec::new(), types: Vec::new() };
+        for &v in values {
+            let (ty, count) = self.registers(v);
+            flat.counts.push(count);
+            flat.types.extend(std::iter::repeat_n(ty, count));
+        }
+        flat
+    }
+
+    /// Gives the values their registers, taken in order from `regs`.
+    fn bind(&mut self, flat: &Flat, mut regs: &[Ssa]) {
+        for (&v, &count) in flat.values.iter().zip(&flat.counts) {
+            let (mine, rest) = regs.split_at(count);
+            self.set(v, mine.to_vec());
+            regs = rest;
+        }
+    }
+
+    /// The operands of a block's `yield`, flat.
+    fn yielded(&mut self, block: BlockId) -> Vec<Ssa> {
+        let Some(&last) = self.k.block(block).ops.last() else { return Vec::new() };
+        let operands = self.k.op(last).operands.clone();
+        operands.iter().flat_map(|&v| self.regs(v)).collect()
+    }
+
+    fn end(&mut self, values: &[Ssa], types: &[Ty]) {
+        if values.is_empty() {
+            self.t.line("scf.yield");
+        } else {
+            self.t.line(format_args!("scf.yield {} : {}", list(values), list(types)));
+        }
+    }
+
+    pub(super) fn if_op(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let cond = self.scalar(op.operands[0]);
+        let results = self.flat(&op.results);
+        let name = self.t.fresh();
+        let head = match results.types.len() {
+            0 => format!("scf.if {cond} {{"),
+            n => format!("{name}:{n} = scf.if {cond} -> ({}) {{", list(&results.types)),
+        };
+        self.t.open(head);
+        for (i, &region) in op.regions.iter().enumerate() {
+            if i == 1 {
+                self.t.reopen("} else {");
+            }
+            self.block(region);
+            let values = self.yielded(region);
+            self.end(&values, &results.types);
+        }
+        self.t.close("}");
+        let regs: Vec<Ssa> = (0..results.types.len()).map(|i| name.part(i)).collect();
+        self.bind(&results, &regs);
+    }
+
+    pub(super) fn for_op(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let region = op.regions[0];
+        let args = self.k.block(region).args.clone();
+        let (lo, hi) = (self.scalar(op.operands[0]), self.scalar(op.operands[1]));
+        let step = self.t.i32(op.int("step").unwrap_or(1));
+        let mut init: Vec<Ssa> = Vec::new();
+        for &v in &op.operands[2..] {
+            let regs = self.regs(v);
+            init.extend(regs);
+        }
+        let carried = self.flat(&args[1..]);
+        let ring = self.schedule.ring_of(id).cloned();
+        let mut types = carried.types.clone();
+        if let Some(ring) = &ring {
+            self.prologue(ring, args[0], lo, hi, step);
+            init.push(self.t.i32(0));
+            types.push(Ty::I32);
+        }
+
+        let (iv, name) = (self.t.fresh(), self.t.fresh());
+        let names: Vec<Ssa> = types.iter().map(|_| self.t.fresh()).collect();
+        let pairs = names.iter().zip(&init).map(|(n, i)| format!("{n} = {i}"));
+        let head = match types.len() {
+            0 => format!("scf.for {iv} = {lo} to {hi} step {step} : i32 {{"),
+            n => format!(
+                "{name}:{n} = scf.for {iv} = {lo} to {hi} step {step} iter_args({}) -> ({}) : i32 {{",
+                list(pairs),
+                list(&types)
+            ),
+        };
+        self.t.open(head);
+        self.set(args[0], vec![iv]);
+        self.bind(&carried, &names);
+        let slot = names.last().copied();
+        let mut next_slot = None;
+        if let (Some(ring), Some(slot)) = (&ring, slot) {
+            next_slot = Some(self.turn(ring, args[0], iv, hi, step, slot));
+        }
+        self.block(region);
+        let mut values = self.yielded(region);
+        values.extend(next_slot);
+        self.end(&values, &types);
+        self.t.close("}");
+        if ring.is_some() {
+            self.wait_copies(0);
+        }
+        let results = self.flat(&op.results);
+        let regs: Vec<Ssa> = (0..results.types.len()).map(|i| name.part(i)).collect();
+        self.bind(&results, &regs);
+    }
+
+    /// Issues the loads of the first `stages - 1` iterations.
+    fn prologue(&mut self, ring: &Ring, counter: Value, lo: Ssa, hi: Ssa, step: Ssa) {
+        // The buffers may still be read by threads that are behind, if this loop ran before.
+        self.t.barrier();
+        let mut at = lo;
+        for stage in 0..ring.stages - 1 {
+            let slot = self.t.i32(stage.into());
+            self.issue(ring, counter, at, hi, slot);
+            at = self.t.bin("arith.addi", at, step, Ty::I32);
+        }
+    }
+
+    /// The start of an iteration: waits for its loads, issues those of a later iteration into the slot that the last one left, and returns the
+    /// next slot.
+    fn turn(&mut self, ring: &Ring, counter: Value, iv: Ssa, hi: Ssa, step: Ssa, slot: Ssa) -> Ssa {
+        self.wait_copies(ring.stages - 2);
+        self.t.barrier();
+        let stages = self.t.i32(ring.stages.into());
+        let ahead = self.t.i32(i64::from(ring.stages) - 1);
+        let far = self.t.bin("arith.muli", step, ahead, Ty::I32);
+        let later = self.t.bin("arith.addi", iv, far, Ty::I32);
+        let previous = self.wrapped(slot, i64::from(ring.stages) - 1, stages);
+        self.issue(ring, counter, later, hi, previous);
+        self.set(counter, vec![iv]);
+        for &b in &ring.buffers {
+            let tile = self.slot_of(b, slot);
+            self.env.insert(self.schedule.buffers[b].value, Val::Shared(tile));
+        }
+        self.wrapped(slot, 1, stages)
+    }
+
+    /// `(slot + add) % stages`.
+    fn wrapped(&mut self, slot: Ssa, add: i64, stages: Ssa) -> Ssa {
+        let sum = self.t.add_const(slot, add);
+        let back = self.t.bin("arith.subi", sum, stages, Ty::I32);
+        let over = self.t.def(format_args!("arith.cmpi sge, {sum}, {stages} : i32"));
+        self.t.select(over, back, sum, Ty::I32)
+    }
+
+    /// Issues the loads of the iteration whose counter is `at`, if there is one. Always closes a group, so that groups count iterations.
+    fn issue(&mut self, ring: &Ring, counter: Value, at: Ssa, hi: Ssa, slot: Ssa) {
+        let exists = self.t.def(format_args!("arith.cmpi slt, {at}, {hi} : i32"));
+        self.t.open(format_args!("scf.if {exists} {{"));
+        self.set(counter, vec![at]);
+        for &op in &ring.slice {
+            self.op(op);
+        }
+        for &b in &ring.buffers {
+            let tile = self.slot_of(b, slot);
+            self.copy_async(self.schedule.buffers[b].load, tile);
+        }
+        self.t.close("}");
+        self.commit_copies();
+    }
+
+    /// One copy of a buffer.
+    fn slot_of(&mut self, buffer: usize, slot: Ssa) -> SharedTile {
+        let b = &self.schedule.buffers[buffer];
+        let (rows, cols, elem, bytes, offset) = (b.rows, b.cols, b.elem, b.bytes() as i64, b.offset as i64);
+        let bytes = self.t.i32(bytes);
+        let start = self.t.bin("arith.muli", slot, bytes, Ty::I32);
+        let base = self.t.add_const(self.pool, offset);
+        let addr = self.t.bin("arith.addi", base, start, Ty::I32);
+        SharedTile { addr, rows, cols, elem }
+    }
+}

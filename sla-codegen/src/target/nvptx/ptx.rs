@@ -1,0 +1,48 @@
+//! From MLIR text to PTX: conversion, LLVM's O3 pipeline, the NVPTX back end.
+
+use crate::mlir::{LlvmSession, lower_to_llvm};
+use crate::{Arch, CodegenError, Stage};
+use inkwell::OptimizationLevel;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetTriple};
+use sla_dsl::ir::Kernel;
+use std::sync::Once;
+
+/// The PTX version that every architecture here has, and CUDA 13.0 reads.
+const PTX_VERSION: &str = "+ptx88";
+
+/// Optimised LLVM IR, and PTX.
+pub fn assembly(kernel: &Kernel, arch: Arch, mlir: &str) -> Result<(String, String), CodegenError> {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| Target::initialize_nvptx(&InitializationConfig::default()));
+    let failed =
+        |message: String| CodegenError::Internal { kernel: kernel.name.clone(), stage: Stage::Ptx, message };
+    let session = LlvmSession::new();
+    let module = lower_to_llvm(&session, &kernel.name, mlir)?;
+    let triple = TargetTriple::create("nvptx64-nvidia-cuda");
+    let machine = Target::from_triple(&triple)
+        .map_err(|e| failed(e.to_string()))?
+        .create_target_machine(
+            &triple,
+            arch.name(),
+            PTX_VERSION,
+            OptimizationLevel::Aggressive,
+            RelocMode::Default,
+            CodeModel::Default,
+        )
+        .ok_or_else(|| failed(format!("LLVM has no machine for {}", arch.name())))?;
+    module.set_triple(&triple);
+    module.set_data_layout(&machine.get_target_data().get_data_layout());
+    module
+        .run_passes("default<O3>", &machine, PassBuilderOptions::create())
+        .map_err(|e| failed(e.to_string()))?;
+    let ll = module.print_to_string().to_string();
+    let buffer =
+        machine.write_to_memory_buffer(&module, FileType::Assembly).map_err(|e| failed(e.to_string()))?;
+    let errors = session.take_errors();
+    if !errors.is_empty() {
+        return Err(failed(errors));
+    }
+    let text = String::from_utf8_lossy(buffer.as_slice());
+    Ok((ll, text.trim_end_matches('\0').to_string()))
+}

@@ -1,0 +1,300 @@
+//! How a kernel runs on the baseline: warps, layouts, which loads live in shared memory, which run ahead in rings.
+//!
+//! The schedule is data beside the kernel, which stays as it was: the lowering asks it what to do with each loop and load, and the
+//! `sched` stage prints it. It decides and writes no code.
+
+use super::layout::Family;
+use crate::Options;
+use crate::analysis::{Divisors, Parents, TensorUse, ahead_slice, box_axes, tensor_uses};
+use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Type, Value};
+use std::fmt;
+
+/// A dot's operand with the transpositions in front of it taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DotOperand {
+    /// The tile.
+    pub value: Value,
+    /// Whether its axes are exchanged: stored `[K, M]` as a first operand, `[N, K]` as a second.
+    pub transposed: bool,
+}
+
+/// The first (`index` 0) or second operand of a dot.
+pub fn dot_operand(kernel: &Kernel, defs: &[Option<OpId>], dot: OpId, index: usize) -> DotOperand {
+    let op = kernel.op(dot);
+    let mut at = DotOperand { value: op.operands[index], transposed: op.flag(["ta", "tb"][index]) };
+    while let Some(def) = defs[at.value.index()].map(|id| kernel.op(id))
+        && def.code == OpCode::Transpose
+    {
+        at = DotOperand { value: def.operands[0], transposed: !at.transposed };
+    }
+    at
+}
+
+/// How a shared buffer is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// By `cp.async`, 16 bytes a thread.
+    Async,
+    /// Through registers, where addresses are not known to be multiples of 16 bytes.
+    Registers,
+}
+
+/// A loaded tile that lives in shared memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// The load.
+    pub load: OpId,
+    /// Its result.
+    pub value: Value,
+    /// Rows of the tile.
+    pub rows: usize,
+    /// Columns of the tile.
+    pub cols: usize,
+    /// Element type.
+    pub elem: Elem,
+    /// How it is filled.
+    pub fill: Fill,
+    /// Copies: 1, or the stages of the ring it belongs to.
+    pub stages: u32,
+    /// Where it starts in shared memory.
+    pub offset: usize,
+}
+
+impl Buffer {
+    /// Bytes of one copy.
+    pub fn bytes(&self) -> usize {
+        self.rows * self.cols * self.elem.bytes()
+    }
+}
+
+/// A loop whose loads run ahead of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// The `for`.
+    pub at: OpId,
+    /// Copies of each buffer; loads are issued `stages - 1` iterations early.
+    pub stages: u32,
+    /// Indices of its buffers.
+    pub buffers: Vec<usize>,
+    /// Scalar ops that the loads' offsets come from, computed ahead too.
+    pub slice: Vec<OpId>,
+}
+
+/// A kernel's schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Layouts, and the number of warps.
+    pub family: Family,
+    /// Tiles in shared memory.
+    pub buffers: Vec<Buffer>,
+    /// Pipelined loops.
+    pub rings: Vec<Ring>,
+    /// Bytes of all buffers.
+    pub buffer_bytes: usize,
+}
+
+impl Schedule {
+    /// Chooses a schedule with rings of `stages` copies (1 for none).
+    pub fn new(kernel: &Kernel, options: &Options, stages: u32) -> Schedule {
+        Planner::new(kernel).plan(options, stages)
+    }
+
+    /// The buffer that a value lives in.
+    pub fn buffer_of(&self, v: Value) -> Option<usize> {
+        self.buffers.iter().position(|b| b.value == v)
+    }
+
+    /// The ring of a loop.
+    pub fn ring_of(&self, op: OpId) -> Option<&Ring> {
+        self.rings.iter().find(|r| r.at == op)
+    }
+
+    /// Prints what was decided, with `scratch` bytes of shared memory that the lowering adds.
+    pub fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "schedule {{")?;
+        writeln!(f, "  warps {}", self.family.warps)?;
+        writeln!(f, "  rows {:?}", self.family.row)?;
+        writeln!(f, "  columns {:?}", self.family.col)?;
+        writeln!(f, "  rank 1 {:?}", self.family.line)?;
+        for b in &self.buffers {
+            let fill = match b.fill {
+                Fill::Async => "cp.async",
+                Fill::Registers => "registers",
+            };
+            writeln!(
+                f,
+                "  shared {} = {} x [{}x{}x{}] at {} by {fill}",
+                b.value, b.stages, b.rows, b.cols, b.elem, b.offset
+            )?;
+        }
+        for r in &self.rings {
+            let buffers: Vec<String> = r.buffers.iter().map(|&i| self.buffers[i].value.to_string()).collect();
+            writeln!(
+                f,
+                "  ring {} stages {} loads {} ahead by {} scalar ops",
+                r.at,
+                r.stages,
+                buffers.join(" "),
+                r.slice.len()
+            )?;
+        }
+        writeln!(f, "  buffers {} bytes", self.buffer_bytes)?;
+        writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f)
+    }
+}
+
+struct Planner<'k> {
+    kernel: &'k Kernel,
+    defs: Vec<Option<OpId>>,
+    parents: Parents,
+    tensors: Vec<TensorUse>,
+    dots: Vec<OpId>,
+}
+
+impl<'k> Planner<'k> {
+    fn new(kernel: &'k Kernel) -> Planner<'k> {
+        let mut dots = Vec::new();
+        kernel.walk(&mut |k, _, id| {
+            if k.op(id).code == OpCode::Dot {
+                dots.push(id);
+            }
+        });
+        Planner {
+            kernel,
+            defs: kernel.defs(),
+            parents: Parents::new(kernel),
+            tensors: tensor_uses(kernel),
+            dots,
+        }
+    }
+
+    fn plan(&self, options: &Options, stages: u32) -> Schedule {
+        let mut buffers = Vec::new();
+        let mut rings: Vec<Ring> = Vec::new();
+        let divisors = Divisors::new(self.kernel);
+        let mut loads = Vec::new();
+        self.kernel.walk(&mut |k, _, id| {
+            if k.op(id).code == OpCode::Load {
+                loads.push(id);
+            }
+        });
+        for load in loads {
+            let value = self.kernel.op(load).results[0];
+            let (Some((rows, cols, elem)), true) = (self.tile(value), self.wants_shared(load, value)) else {
+                continue;
+            };
+            let fill = if self.can_copy_async(load, &divisors) { Fill::Async } else { Fill::Registers };
+            let mut buffer = Buffer { load, value, rows, cols, elem, fill, stages: 1, offset: 0 };
+            if stages > 1
+                && fill == Fill::Async
+                && let Some((at, slice)) = self.ring(load)
+            {
+                buffer.stages = stages;
+                let ring = match rings.iter().position(|r| r.at == at) {
+                    Some(i) => i,
+                    None => {
+                        rings.push(Ring { at, stages, buffers: Vec::new(), slice: Vec::new() });
+                        rings.len() - 1
+                    }
+                };
+                rings[ring].buffers.push(buffers.len());
+                rings[ring].slice.extend(slice);
+            }
+            buffers.push(buffer);
+        }
+        for ring in &mut rings {
+            let body = self.kernel.block(self.kernel.op(ring.at).regions[0]);
+            ring.slice.sort_by_key(|id| body.ops.iter().position(|o| o == id));
+            ring.slice.dedup();
+        }
+        let mut at = 0usize;
+        for b in &mut buffers {
+            b.offset = at;
+            at += (b.bytes() * b.stages as usize).next_multiple_of(128);
+        }
+        Schedule { family: self.family(options), buffers, rings, buffer_bytes: at }
+    }
+
+    /// Shape and element type of a value that ldmatrix or its f32 counterpart could read.
+    fn tile(&self, v: Value) -> Option<(usize, usize, Elem)> {
+        match self.kernel.ty(v) {
+            Type::Tile(e, s) if s.len() == 2 && s[0] > 1 && e.is_float() => {
+                (s[1] * e.bytes()).is_multiple_of(16).then_some((s[0], s[1], *e))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a load is best kept in shared memory: a dot's second operand or a transposed first one always is, a first operand inside a loop
+    /// so that it can run ahead.
+    fn wants_shared(&self, load: OpId, value: Value) -> bool {
+        self.dots.iter().any(|&dot| {
+            let a = dot_operand(self.kernel, &self.defs, dot, 0);
+            let b = dot_operand(self.kernel, &self.defs, dot, 1);
+            let in_loop = self.parents.loop_of(self.kernel, load).is_some();
+            b.value == value || a.value == value && (a.transposed || in_loop)
+        })
+    }
+
+    fn can_copy_async(&self, load: OpId, divisors: &Divisors) -> bool {
+        let op = self.kernel.op(load);
+        let Some(p) = self.kernel.param_of(op.operands[0]) else { return false };
+        let memory = self.kernel.params[p].memory;
+        let (Some(elem), Some(&last)) = (self.kernel.ty(op.operands[0]).elem(), op.offsets().last()) else {
+            return false;
+        };
+        let axes = box_axes(op, self.kernel.ty(op.results[0]));
+        self.tensors[p].read_only()
+            && memory.packed
+            && memory.aligned
+            && axes.last() == Some(&Some(1))
+            && axes.contains(&Some(0))
+            && op.ints("check").last() == Some(&0)
+            && divisors.of(last) * elem.bytes() as i64 >= 16
+    }
+
+    /// The loop that a load can run ahead of, with the ops that compute its offsets.
+    fn ring(&self, load: OpId) -> Option<(OpId, Vec<OpId>)> {
+        let block = self.parents.block(load)?;
+        let at = self.parents.holder(block).filter(|&o| self.kernel.op(o).code == OpCode::For)?;
+        let slice =
+            ahead_slice(self.kernel, &self.defs, &self.tensors, block, self.kernel.op(load).offsets())?;
+        Some((at, slice))
+    }
+
+    fn family(&self, options: &Options) -> Family {
+        let (mut rows, mut count) = (1usize, 1usize);
+        for ty in self.kernel.types.iter().filter(|t| t.is_tile()) {
+            count = count.max(ty.count());
+            if let Some([m, _]) = ty.shape() {
+                rows = rows.max(*m);
+            }
+        }
+        let largest_power = |n: usize| 1u32 << n.max(1).ilog2().min(10);
+        if self.dots.is_empty() {
+            let fit = largest_power(count.div_ceil(32 * 8)).clamp(1, 8);
+            let warps = options.warps.unwrap_or(fit);
+            return Family::rows(warps, largest_power(rows).min(warps));
+        }
+        let dot_rows: Vec<usize> = self
+            .dots
+            .iter()
+            .filter_map(|&d| self.kernel.ty(self.kernel.op(d).results[0]).shape()?.first().copied())
+            .collect();
+        let most = dot_rows.iter().max().map_or(1, |m| m / 16);
+        let mut warps = options.warps.unwrap_or(largest_power(most).min(8));
+        // Rows that are not a power of two of 16 must come out even among the warps.
+        let even =
+            |w: u32| dot_rows.iter().all(|m| (m / 16).is_power_of_two() || m.is_multiple_of(16 * w as usize));
+        while warps > 1 && !even(warps) {
+            warps /= 2;
+        }
+        Family::mma(warps)
+    }
+}

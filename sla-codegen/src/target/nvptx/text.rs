@@ -1,0 +1,240 @@
+//! Writes MLIR: fresh names, indentation, and one method for each form of op that the lowering needs.
+//!
+//! Two streams: the body, in program order, and the head, which opens the function and holds values that depend only on the
+//! thread and the arguments. Equal lines of the head are written once.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+
+/// A name in MLIR text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ssa {
+    id: u32,
+    part: Option<u32>,
+}
+
+impl Ssa {
+    /// A result of an op with several.
+    pub fn part(self, index: usize) -> Ssa {
+        Ssa { id: self.id, part: Some(index as u32) }
+    }
+}
+
+impl fmt::Display for Ssa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            None => write!(f, "%v{}", self.id),
+            Some(p) => write!(f, "%v{}#{p}", self.id),
+        }
+    }
+}
+
+/// A type in MLIR text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ty {
+    F32,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    /// A pointer to global memory.
+    Global,
+}
+
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ty::F32 => "f32",
+            Ty::I1 => "i1",
+            Ty::I8 => "i8",
+            Ty::I16 => "i16",
+            Ty::I32 => "i32",
+            Ty::I64 => "i64",
+            Ty::Global => "!llvm.ptr<1>",
+        })
+    }
+}
+
+impl Ty {
+    /// The letter of an inline assembly constraint; 8-bit and boolean values travel as `i32`.
+    fn constraint(self) -> &'static str {
+        match self {
+            Ty::F32 => "f",
+            Ty::I16 => "h",
+            Ty::I64 | Ty::Global => "l",
+            Ty::I1 | Ty::I8 | Ty::I32 => "r",
+        }
+    }
+}
+
+/// Joins displayable things with commas.
+pub fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let mut out = String::new();
+    for (i, item) in items.into_iter().enumerate() {
+        let _ = write!(out, "{}{item}", if i > 0 { ", " } else { "" });
+    }
+    out
+}
+
+/// Text under construction.
+#[derive(Default)]
+pub struct Text {
+    head: String,
+    body: String,
+    known: HashMap<String, Ssa>,
+    next: u32,
+    depth: usize,
+}
+
+impl Text {
+    /// A name that nothing has yet.
+    pub fn fresh(&mut self) -> Ssa {
+        self.next += 1;
+        Ssa { id: self.next, part: None }
+    }
+
+    /// A line of the body.
+    pub fn line(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.body, "{:1$}{line}", "", 4 + 2 * self.depth);
+    }
+
+    /// Opens a region: what follows is indented.
+    pub fn open(&mut self, line: impl fmt::Display) {
+        self.line(line);
+        self.depth += 1;
+    }
+
+    /// Closes a region.
+    pub fn close(&mut self, line: impl fmt::Display) {
+        self.depth -= 1;
+        self.line(line);
+    }
+
+    /// Closes a region and opens the next one of the same op.
+    pub fn reopen(&mut self, line: impl fmt::Display) {
+        self.close(line);
+        self.depth += 1;
+    }
+
+    /// An op of one result in the body.
+    pub fn def(&mut self, rhs: impl fmt::Display) -> Ssa {
+        let v = self.fresh();
+        self.line(format_args!("{v} = {rhs}"));
+        v
+    }
+
+    /// An op of one result in the head; all operands must be there too.
+    pub fn head(&mut self, rhs: impl fmt::Display) -> Ssa {
+        let rhs = rhs.to_string();
+        if let Some(&v) = self.known.get(&rhs) {
+            return v;
+        }
+        let v = self.fresh();
+        let _ = writeln!(self.head, "    {v} = {rhs}");
+        self.known.insert(rhs, v);
+        v
+    }
+
+    /// Head and body.
+    pub fn finish(self) -> String {
+        self.head + &self.body
+    }
+
+    /// An `i32` constant.
+    pub fn i32(&mut self, value: i64) -> Ssa {
+        self.head(format_args!("arith.constant {} : i32", value as i32))
+    }
+
+    /// An `i64` constant.
+    pub fn i64(&mut self, value: i64) -> Ssa {
+        self.head(format_args!("arith.constant {value} : i64"))
+    }
+
+    /// A constant of an integer type.
+    pub fn int(&mut self, value: i64, ty: Ty) -> Ssa {
+        self.head(format_args!("arith.constant {value} : {ty}"))
+    }
+
+    /// A boolean constant.
+    pub fn bool(&mut self, value: bool) -> Ssa {
+        self.head(format_args!("arith.constant {value}"))
+    }
+
+    /// An `f32` constant.
+    pub fn f32(&mut self, value: f32) -> Ssa {
+        self.head(format_args!("arith.constant 0x{:08X} : f32", value.to_bits()))
+    }
+
+    /// `op a, b : ty`.
+    pub fn bin(&mut self, op: &str, a: Ssa, b: Ssa, ty: Ty) -> Ssa {
+        self.def(format_args!("{op} {a}, {b} : {ty}"))
+    }
+
+    /// `op a, b : i32` where both are in the head.
+    pub fn head_bin(&mut self, op: &str, a: Ssa, b: Ssa, ty: Ty) -> Ssa {
+        self.head(format_args!("{op} {a}, {b} : {ty}"))
+    }
+
+    /// `a` plus a constant, `i32`.
+    pub fn add_const(&mut self, a: Ssa, c: i64) -> Ssa {
+        if c == 0 {
+            return a;
+        }
+        let c = self.i32(c);
+        self.bin("arith.addi", a, c, Ty::I32)
+    }
+
+    /// `op a : from to to`.
+    pub fn cast(&mut self, op: &str, a: Ssa, from: Ty, to: Ty) -> Ssa {
+        self.def(format_args!("{op} {a} : {from} to {to}"))
+    }
+
+    /// `c ? a : b`.
+    pub fn select(&mut self, c: Ssa, a: Ssa, b: Ssa, ty: Ty) -> Ssa {
+        self.def(format_args!("arith.select {c}, {a}, {b} : {ty}"))
+    }
+
+    /// Inline assembly: `$0…` are the results, then the arguments. With `effects`, its order among memory accesses is kept.
+    pub fn asm(&mut self, code: &str, args: &[(Ssa, Ty)], results: &[Ty], effects: bool) -> Vec<Ssa> {
+        let outs = results.iter().map(|t| format!("={}", t.constraint()));
+        let ins = args.iter().map(|(_, t)| t.constraint().to_string());
+        let mut constraints: Vec<String> = outs.chain(ins).collect();
+        if effects {
+            constraints.push("~{memory}".into());
+        }
+        let ty = match results {
+            [] => "()".to_string(),
+            [one] => one.to_string(),
+            many => format!("!llvm.struct<({})>", list(many)),
+        };
+        let rhs = format!(
+            "llvm.inline_asm {}asm_dialect = att \"{code}\", \"{}\" {} : ({}) -> {ty}",
+            if effects { "has_side_effects " } else { "" },
+            constraints.join(","),
+            list(args.iter().map(|a| a.0)),
+            list(args.iter().map(|a| a.1)),
+        );
+        match results {
+            [] => {
+                self.line(rhs);
+                Vec::new()
+            }
+            [_] => vec![self.def(rhs)],
+            many => {
+                let s = self.def(rhs);
+                (0..many.len()).map(|i| self.def(format_args!("llvm.extractvalue {s}[{i}] : {ty}"))).collect()
+            }
+        }
+    }
+
+    /// Inline assembly with one result and no effects.
+    pub fn asm1(&mut self, code: &str, args: &[(Ssa, Ty)], result: Ty) -> Ssa {
+        self.asm(code, args, &[result], false)[0]
+    }
+
+    /// All threads of the program meet, and see each other's writes.
+    pub fn barrier(&mut self) {
+        self.line("nvvm.barrier");
+    }
+}
