@@ -10,9 +10,9 @@ use syn::Ident;
 
 /// Every mistake in a kernel.
 pub fn check_kernel(k: &KernelFn) -> Vec<syn::Error> {
-    let mut c = Checker { ret: Some(Kind::Unit), ..Checker::default() };
+    let mut c = Checker::default();
     c.env.push(Region::Plain);
-    c.one_meaning(k);
+    let unclear = c.one_meaning(k);
     c.generics(&k.sig.generics);
     for d in &k.attr.dims {
         c.dim(d);
@@ -26,6 +26,11 @@ pub fn check_kernel(k: &KernelFn) -> Vec<syn::Error> {
     for axis in &k.attr.grid {
         c.env.declare(&axis.name.to_string(), Kind::Scalar(Elem::I32));
     }
+    for name in unclear {
+        c.dims.remove(&name);
+        c.env.declare(&name, Kind::Unknown);
+    }
+    c.ret = Some(c.type_kind(&k.sig.ret)).filter(|k| *k == Kind::Unit);
     c.body(&k.body);
     c.errors
 }
@@ -53,16 +58,18 @@ fn check_within(f: &FuncFn, outer: &[Generic]) -> Vec<syn::Error> {
 }
 
 impl Checker {
-    /// Reports names of a kernel that are declared in two ways.
-    fn one_meaning(&mut self, k: &KernelFn) {
+    /// Reports names of a kernel that are declared in two ways, and lists them.
+    fn one_meaning(&mut self, k: &KernelFn) -> Vec<String> {
         let generics = k.sig.generics.iter().map(|g| (&g.name, "a generic"));
         let dims = k.attr.dims.iter().map(|d| (d, "a dim"));
         let params = k.sig.params.iter().map(|p| (&p.name, "a parameter"));
         let grid = k.attr.grid.iter().map(|a| (&a.name, "a grid axis"));
         let mut seen: BTreeMap<&Ident, &str> = BTreeMap::new();
+        let mut unclear = Vec::new();
         for (name, what) in generics.chain(dims).chain(params).chain(grid) {
             match seen.insert(name, what) {
                 Some(before) if before != what => {
+                    unclear.push(name.to_string());
                     self.error(name, format!("`{name}` is declared twice: as {before} and as {what}"));
                 }
                 Some(_) if what != "a generic" => {
@@ -71,6 +78,7 @@ impl Checker {
                 _ => {}
             }
         }
+        unclear
     }
 
     /// Declares a size that only a launch knows.

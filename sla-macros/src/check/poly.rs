@@ -218,18 +218,24 @@ impl Poly {
         }
     }
 
-    /// Whether two sizes are equal; `doubted` are names that a condition in the source ties to something else.
+    /// Whether two sizes are equal; `doubted` are names that a condition in the source ties to something.
+    ///
+    /// The difference is taken as a polynomial over the other names: it may be zero only if doubt touches every coefficient.
     pub fn equal(&self, o: &Poly, doubted: &BTreeSet<String>) -> Equal {
         match self.sub(o) {
             None => Equal::Maybe,
             Some(d) if d.0.is_empty() => Equal::Yes,
-            Some(d) if d.has_opaque() || d.names().iter().any(|n| doubted.contains(*n)) => Equal::Maybe,
-            Some(_) => Equal::No,
+            Some(d) if d.0.keys().any(|m| m.keys().any(|a| matches!(a, Atom::Op(..)))) => Equal::Maybe,
+            Some(d) => {
+                let unsure = |a: &Atom| matches!(a, Atom::Name(n) if doubted.contains(n));
+                let mut coefficients: BTreeMap<Vec<(&Atom, u32)>, bool> = BTreeMap::new();
+                for m in d.0.keys() {
+                    let sure = m.iter().filter(|(a, _)| !unsure(a)).map(|(a, e)| (a, *e)).collect();
+                    *coefficients.entry(sure).or_default() |= m.keys().any(unsure);
+                }
+                if coefficients.values().all(|unsure| *unsure) { Equal::Maybe } else { Equal::No }
+            }
         }
-    }
-
-    fn has_opaque(&self) -> bool {
-        self.0.keys().any(|m| m.keys().any(|a| matches!(a, Atom::Op(..))))
     }
 
     /// Every name in it.
@@ -354,6 +360,8 @@ mod tests {
         assert_eq!(n("D").equal(&64.into(), &doubted), Equal::Maybe);
         assert_eq!(n("D").equal(&n("D"), &doubted), Equal::Yes);
         assert_eq!(n("E").equal(&64.into(), &doubted), Equal::No);
+        assert_eq!(n("D").equal(&n("E"), &doubted), Equal::No);
+        assert_eq!(n("D").mul(&n("E")).unwrap().equal(&n("E"), &doubted), Equal::Maybe);
     }
 
     #[test]

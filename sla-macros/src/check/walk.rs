@@ -12,24 +12,36 @@ pub fn tail(b: &Block) -> Option<&Expr> {
     }
 }
 
-/// Names on either side of an `==` or `!=` anywhere in a condition.
+/// Names on either side of an `==` or `!=` in a condition, which may be equal to something there. A remainder ties nothing.
 pub fn compared_names(e: &Expr) -> BTreeSet<String> {
     #[derive(Default)]
-    struct Compared(BTreeSet<String>, bool);
-    impl<'a> Visit<'a> for Compared {
+    struct Names {
+        found: BTreeSet<String>,
+        remainder: bool,
+    }
+    impl<'a> Visit<'a> for Names {
         fn visit_expr_binary(&mut self, b: &'a syn::ExprBinary) {
-            let outer = self.1;
-            self.1 |= matches!(b.op, BinOp::Eq(_) | BinOp::Ne(_));
+            self.remainder |= matches!(b.op, BinOp::Rem(_));
             visit::visit_expr_binary(self, b);
-            self.1 = outer;
         }
         fn visit_expr_path(&mut self, p: &'a syn::ExprPath) {
-            if let (true, Some(i)) = (self.1, p.path.get_ident()) {
-                self.0.insert(i.to_string());
-            }
+            self.found.extend(p.path.get_ident().map(|i| i.to_string()));
         }
     }
-    let mut v = Compared::default();
+    struct Compared(BTreeSet<String>);
+    impl<'a> Visit<'a> for Compared {
+        fn visit_expr_binary(&mut self, b: &'a syn::ExprBinary) {
+            if matches!(b.op, BinOp::Eq(_) | BinOp::Ne(_)) {
+                let mut names = Names::default();
+                names.visit_expr_binary(b);
+                if !names.remainder {
+                    self.0.append(&mut names.found);
+                }
+            }
+            visit::visit_expr_binary(self, b);
+        }
+    }
+    let mut v = Compared(BTreeSet::new());
     v.visit_expr(e);
     v.0
 }

@@ -102,7 +102,10 @@ fn one(f: &FuncFn, owner: Option<&FuncImpl>, errors: &mut Vec<syn::Error>) -> To
     });
     let start = match rest {
         Some(_) => quote!(if __cx.endless() { return #endless; }),
-        None => endless,
+        None => {
+            let unused = f.sig.params.iter().map(|p| &p.name);
+            quote!(#(let _ = #unused;)* #endless)
+        }
     };
     let quiet = rest.is_none().then(|| quote!(#[allow(unused_variables)]));
     quote! {

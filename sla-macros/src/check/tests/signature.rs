@@ -45,6 +45,17 @@ fn requirements_are_bools_and_may_tie_sizes() {
 }
 
 #[test]
+fn a_requirement_on_a_remainder_ties_nothing() {
+    expect(
+        "#[kernel(dims(N), require(A % 16 == 0, A == C), grid(i in N))]
+        fn f<const A: usize, const C: usize, const E: usize>(x: &Tensor<f32, { [N] }>) {
+            let y = zeros::<f32>([A]) «+» zeros::<f32>([E]);
+        }",
+        &["tiles of shape [A] and [E] do not broadcast: axis 0 is `A` on the left and `E` on the right"],
+    );
+}
+
+#[test]
 fn device_functions_return_what_they_say() {
     expect(
         "#[func] fn f<const M: usize, const N: usize>(s: Tile<f32, { [M, N] }>) -> Tile<f32, { [M, 1] }> { let y = s * 2.0; «y» }",

@@ -1,0 +1,20 @@
+//! Tiles broadcast by numpy's rules.
+
+use sla_dsl::prelude::*;
+
+#[kernel(dims(H, L), grid(m in L.div_ceil(BM), h in H))]
+fn example<T: Float, const BM: usize, const BN: usize, const D: usize, const CAUSAL: bool>(
+    q: &Tensor<T, { [H, L, D] }>,
+    k: &Tensor<T, { [H, L, D] }>,
+    list: &Tensor<i32, { [H, L] }>,
+    out: &mut Tensor<T, { [H, L, D] }>,
+    lse: &mut Tensor<f32, { [H, L] }>,
+    scale: f32,
+) {
+    let s = zeros::<f32>([BM, BN]);
+    let row = zeros::<f32>([1, BM]);
+    let y = s + row;
+    lse.at(h).block::<BM>(m).store(y.sum(1));
+}
+
+fn main() {}

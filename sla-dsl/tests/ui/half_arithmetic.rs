@@ -1,0 +1,19 @@
+//! 16-bit floats are storage: arithmetic is in f32.
+
+use sla_dsl::prelude::*;
+
+#[kernel(dims(H, L), grid(m in L.div_ceil(BM), h in H))]
+fn example<T: Float, const BM: usize, const BN: usize, const D: usize, const CAUSAL: bool>(
+    q: &Tensor<T, { [H, L, D] }>,
+    k: &Tensor<T, { [H, L, D] }>,
+    list: &Tensor<i32, { [H, L] }>,
+    out: &mut Tensor<T, { [H, L, D] }>,
+    lse: &mut Tensor<f32, { [H, L] }>,
+    scale: f32,
+) {
+    let q = q.at(h).block::<BM>(m).load();
+    let y = q * scale;
+    let z = exp2(q.cast::<bf16>());
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! A block is loaded before it is computed with.
+
+use sla_dsl::prelude::*;
+
+#[kernel(dims(H, L), grid(m in L.div_ceil(BM), h in H))]
+fn example<T: Float, const BM: usize, const BN: usize, const D: usize, const CAUSAL: bool>(
+    q: &Tensor<T, { [H, L, D] }>,
+    k: &Tensor<T, { [H, L, D] }>,
+    list: &Tensor<i32, { [H, L] }>,
+    out: &mut Tensor<T, { [H, L, D] }>,
+    lse: &mut Tensor<f32, { [H, L] }>,
+    scale: f32,
+) {
+    let y = lse.at(h).block::<BM>(m) * 2.0;
+    let z = lse.at(h).block::<BM>(m).sum(0);
+}
+
+fn main() {}

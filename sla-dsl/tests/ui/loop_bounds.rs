@@ -1,0 +1,22 @@
+//! A loop counts with i32.
+
+use sla_dsl::prelude::*;
+
+#[kernel(dims(H, L), grid(m in L.div_ceil(BM), h in H))]
+fn example<T: Float, const BM: usize, const BN: usize, const D: usize, const CAUSAL: bool>(
+    q: &Tensor<T, { [H, L, D] }>,
+    k: &Tensor<T, { [H, L, D] }>,
+    list: &Tensor<i32, { [H, L] }>,
+    out: &mut Tensor<T, { [H, L, D] }>,
+    lse: &mut Tensor<f32, { [H, L] }>,
+    scale: f32,
+) {
+    for i in 0..scale {
+        let y = zeros::<f32>([BM]);
+    }
+    for i in unroll(0..m) {
+        let y = zeros::<f32>([BM]);
+    }
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+//! A reshape keeps the number of elements.
+
+use sla_dsl::prelude::*;
+
+#[kernel(dims(H, L), grid(m in L.div_ceil(BM), h in H))]
+fn example<T: Float, const BM: usize, const BN: usize, const D: usize, const CAUSAL: bool>(
+    q: &Tensor<T, { [H, L, D] }>,
+    k: &Tensor<T, { [H, L, D] }>,
+    list: &Tensor<i32, { [H, L] }>,
+    out: &mut Tensor<T, { [H, L, D] }>,
+    lse: &mut Tensor<f32, { [H, L] }>,
+    scale: f32,
+) {
+    let s = zeros::<f32>([BM, BN]);
+    let y = s.reshape([BM, BN / 2]);
+    let z = s.reshape([BM * 2, BN / 2]);
+}
+
+fn main() {}
