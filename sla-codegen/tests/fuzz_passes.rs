@@ -6,7 +6,7 @@ use sla_dsl::interp;
 use sla_dsl::ir::{Kernel, parse, verify};
 use std::collections::BTreeMap;
 
-const CASES: u64 = 300;
+const CASES: u64 = 150;
 
 fn run(case: &Case, kernel: &Kernel) -> Case {
     let mut case = case.clone();

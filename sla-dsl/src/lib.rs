@@ -6,6 +6,7 @@
 //! * [`interp`] runs the IR directly and defines what it means.
 //! * [`launch`] holds typed arguments and the checks that every launch passes, whatever device runs it.
 //! * [`diag`] is the one form of message about a kernel.
+//! * `fuzz`, behind the feature of that name, makes random kernels for tests that compare implementations.
 //!
 //! This crate knows no LLVM, no CUDA, no environment and no disk.
 

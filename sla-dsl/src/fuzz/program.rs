@@ -3,7 +3,7 @@
 use super::bound::Bound;
 use super::case::{Case, CaseArg, Config};
 use super::rng::Rng;
-use super::soup::{ANY_INT, Item, Soup};
+use super::soup::{ANY_INT, Item, Soup, joint};
 use crate::diag::Diagnostics;
 use crate::ir::{
     Builder, DimExpr, Elem, Facts, GridAxis, MemFacts, OpCode, Param, ParamKind, Pred, Scalar, TensorType,
@@ -70,7 +70,7 @@ fn tensor_param(
 ) -> usize {
     let dims = std::iter::once(DimExpr::name("L")).chain(columns.map(|c| DimExpr::from(c as i64))).collect();
     let kind = ParamKind::Tensor(TensorType { elem, dims, mutable });
-    let aligned = columns.is_none_or(|c| c * elem.bytes() % 16 == 0);
+    let aligned = columns.is_none_or(|c| (c * elem.bytes()).is_multiple_of(16));
     params.push(Param { name: name.into(), kind, memory: MemFacts { packed: true, aligned } });
     params.len() - 1
 }
@@ -276,17 +276,21 @@ impl Body<'_> {
         out.into_iter().zip(wanted).zip(joined).map(|((v, w), bound)| Item { v, bound, ..w }).collect()
     }
 
-    /// Stores some value that fits an output; returns the allowed difference.
+    /// Stores a mixture of values to an output; returns the allowed difference.
     fn store(&mut self, pool: &[Item], t: &Tensor) -> f64 {
         let b = self.soup.b;
         let extent: Vec<usize> = std::iter::once(self.block).chain(t.columns).collect();
-        let fits = |shape: &[usize]| {
-            let core = |s: &[usize]| s.iter().copied().filter(|&e| e != 1).collect::<Vec<_>>();
-            shape.is_empty() || core(shape) == core(&extent)
+        let kind = if t.elem.is_float() { Elem::F32 } else { Elem::I32 };
+        let item = match t.elem {
+            Elem::Bool => self
+                .soup
+                .pick(pool, |i| i.elem == Elem::Bool && joint(&i.shape, &extent).as_ref() == Some(&extent)),
+            _ => self.soup.mix(pool, kind, &extent),
         };
-        let item = self.soup.pick(pool, |i| !i.shape.is_empty() && fits(&i.shape));
-        let item = item.or_else(|| self.soup.pick(pool, |i| fits(&i.shape)));
-        let cast = item.and_then(|i| self.soup.cast_to(i, t.elem));
+        let cast = item.and_then(|i| self.soup.cast_to(i, t.elem)).map(|i| {
+            let v = b.broadcast_to(i.v, &extent, self.soup.loc());
+            Item { v, shape: extent.clone(), ..i }
+        });
         let loc = self.soup.loc();
         let item = cast.unwrap_or_else(|| {
             let zero = match t.elem {

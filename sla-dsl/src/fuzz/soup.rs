@@ -15,6 +15,9 @@ pub struct Item {
     pub bound: Bound,
 }
 
+/// How many values go into an output.
+const MIXED: usize = 8;
+
 /// The largest tile made by broadcasting, in elements.
 const MAX_TILE: usize = 1024;
 
@@ -242,6 +245,35 @@ impl Soup<'_> {
         Some(Item { v, elem: x.elem, shape, bound })
     }
 
+    /// Several values of one arithmetic type in one of a shape, so that an output depends on much of the kernel: those that do not
+    /// broadcast to the shape are summed up first.
+    pub fn mix(&mut self, pool: &[Item], elem: Elem, shape: &[usize]) -> Option<Item> {
+        let mut out: Option<Item> = None;
+        for _ in 0..MIXED {
+            let mut x = self.pick(pool, |i| i.elem == elem)?;
+            if joint(&x.shape, shape).as_deref() != Some(shape) {
+                let n = x.shape.iter().product();
+                let flat = self.b.reshape(x.v, &[n], self.loc());
+                let v = self.b.reduce(OpCode::ReduceSum, flat, 0, self.loc());
+                let bound = if elem == Elem::F32 { x.bound.sum(n) } else { ANY_INT };
+                x = Item { v, elem, shape: vec![1], bound };
+            }
+            let Some(sum) = &out else {
+                out = Some(x);
+                continue;
+            };
+            let bound = if elem == Elem::F32 { sum.bound.add(x.bound) } else { ANY_INT };
+            if elem == Elem::F32 && !bound.usable() {
+                continue;
+            }
+            let (a, b) = (sum.shape.clone(), x.shape.clone());
+            let code = if elem == Elem::F32 { OpCode::Add } else { OpCode::Xor };
+            let v = self.b.binary(code, sum.v, x.v, self.loc());
+            out = Some(Item { v, elem, shape: joint(&a, &b)?, bound });
+        }
+        out
+    }
+
     fn reshape(&mut self, pool: &[Item]) -> Option<Item> {
         let x = self.pick(pool, |i| !i.shape.is_empty())?;
         let loc = self.loc();
@@ -289,7 +321,7 @@ impl Soup<'_> {
 }
 
 /// The joint shape of two values by numpy's rules, unless it is too large.
-fn joint(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+pub fn joint(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let at = |s: &[usize], i: usize| if i + s.len() < rank { 1 } else { s[i + s.len() - rank] };
     let one = |i| match (at(a, i), at(b, i)) {
