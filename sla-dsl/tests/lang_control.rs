@@ -325,7 +325,7 @@ mod wrong {
 
     #[func]
     pub fn pong(x: f32) -> f32 {
-        ping(x)
+        ping(x) + ping(x)
     }
 
     #[kernel(dims(N), grid(i in N))]

@@ -6,6 +6,8 @@ use crate::ir::{Builder, Elem};
 
 /// How deep device functions may call each other.
 const MAX_DEPTH: u32 = 64;
+/// How deep they may once a mistake was found.
+const MAX_DEPTH_FAILED: u32 = 8;
 
 /// Where ops go and where they come from. Every function an expanded body calls takes one first.
 #[derive(Clone, Copy)]
@@ -31,15 +33,17 @@ impl<'b> Cx<'b> {
         Cx { loc: Loc::new(file, 0, 0), depth: self.depth + 1, ..self }
     }
 
-    /// Whether calls nest so deep that they must be endless; reported here.
+    /// Whether calls nest so deep that they must be endless; reported here. After a mistake the limit is lower, so that functions
+    /// that call themselves twice come to an end.
     pub fn endless(self) -> bool {
-        let endless = self.depth >= MAX_DEPTH;
-        if endless {
-            self.error(format!(
+        if self.depth >= MAX_DEPTH {
+            let message = format!(
                 "device functions call each other more than {MAX_DEPTH} deep; recursion is not possible"
-            ));
+            );
+            self.error(message);
+            return true;
         }
-        endless
+        self.depth >= MAX_DEPTH_FAILED && self.b.failed()
     }
 
     /// Reports a mistake here.

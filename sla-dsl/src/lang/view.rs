@@ -103,7 +103,7 @@ impl TensorView {
 
     /// Offsets, extents, checks and the shape of a load; a mistake is reported.
     fn place(&self, cx: Cx<'_>) -> Option<Place> {
-        let ty = self.ty(cx)?;
+        let ty = self.ty(cx).filter(|t| t.dims.len() == self.rank)?;
         let mut p = Place::default();
         for (i, size) in ty.dims.iter().enumerate() {
             let (offset, extent, check) = match self.axes[i] {
@@ -276,7 +276,8 @@ pub fn blocks(cx: Cx<'_>, view: impl AsView, size: &[i64]) -> BlockList {
 impl BlockList {
     /// The size of the axis that is cut.
     fn extent(&self, cx: Cx<'_>) -> DimExpr {
-        self.view.ty(cx).map_or(DimExpr::from(self.size), |t| t.dims[self.axis].clone())
+        let dim = self.view.ty(cx).and_then(|t| t.dims.get(self.axis).cloned());
+        dim.unwrap_or(DimExpr::from(self.size))
     }
 }
 

@@ -13,6 +13,7 @@ mod flow;
 mod func;
 mod kernel;
 mod require;
+mod statement;
 mod tiles;
 mod types;
 

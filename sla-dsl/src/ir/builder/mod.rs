@@ -104,6 +104,11 @@ impl Builder {
         s.kernel.new_value(Type::Invalid)
     }
 
+    /// Whether any mistake was reported.
+    pub fn failed(&self) -> bool {
+        !self.state.borrow().errors.is_empty()
+    }
+
     /// An invalid value without a report, for results of ops whose operands were already rejected.
     pub fn invalid(&self) -> Value {
         self.state.borrow_mut().kernel.new_value(Type::Invalid)
