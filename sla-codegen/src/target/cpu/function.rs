@@ -2,8 +2,11 @@
 //!
 //! It says how a kernel is called, not how it is made or on which threads it runs.
 
+use super::hooks;
+use sla_dsl::diag::Diagnostic;
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 
 /// Runs programs `first..last` of the linear grid.
 ///
@@ -29,7 +32,7 @@ impl HostFunction {
         HostFunction { entry, scratch_bytes, _code: code }
     }
 
-    /// The entry point; valid while `self` lives.
+    /// The entry point; valid while `self` lives. [`HostFunction::run`] also reports failures.
     pub fn entry(&self) -> Entry {
         self.entry
     }
@@ -37,6 +40,25 @@ impl HostFunction {
     /// Bytes of scratch memory per running call.
     pub fn scratch_bytes(&self) -> usize {
         self.scratch_bytes
+    }
+
+    /// Runs programs of the linear grid on this thread. After the first failed assertion no further program is started.
+    ///
+    /// # Errors
+    /// The first assertion that did not hold, or integer division by zero (which yields 0), with its place.
+    ///
+    /// # Safety
+    /// `args` and `scratch` are what [`Entry`] asks for, and the tensors have the sizes that the dims say.
+    pub unsafe fn run(
+        &self,
+        args: &[u64],
+        programs: Range<u64>,
+        scratch: *mut u8,
+    ) -> Result<(), Diagnostic> {
+        hooks::take_failure();
+        // SAFETY: the caller's promise; the code is mapped while `self` lives.
+        unsafe { (self.entry)(args.as_ptr(), programs.start, programs.end, scratch) };
+        hooks::take_failure().map_or(Ok(()), Err)
     }
 }
 
