@@ -49,12 +49,7 @@ impl HostFunction {
     ///
     /// # Safety
     /// `args` and `scratch` are what [`Entry`] asks for, and the tensors have the sizes that the dims say.
-    pub unsafe fn run(
-        &self,
-        args: &[u64],
-        programs: Range<u64>,
-        scratch: *mut u8,
-    ) -> Result<(), Diagnostic> {
+    pub unsafe fn run(&self, args: &[u64], programs: Range<u64>, scratch: *mut u8) -> Result<(), Diagnostic> {
         hooks::take_failure();
         // SAFETY: the caller's promise; the code is mapped while `self` lives.
         unsafe { (self.entry)(args.as_ptr(), programs.start, programs.end, scratch) };

@@ -60,7 +60,8 @@ impl Host {
     /// # Errors
     /// [`CodegenError::Internal`] if LLVM has no such target or rejects the module.
     pub fn optimise(&self, kernel: &str, module: &Module<'_>) -> Result<TargetMachine, CodegenError> {
-        let failed = |message: String| CodegenError::Internal { kernel: kernel.into(), stage: Stage::Ll, message };
+        let failed =
+            |message: String| CodegenError::Internal { kernel: kernel.into(), stage: Stage::Ll, message };
         Target::initialize_native(&InitializationConfig::default()).map_err(failed)?;
         let triple = TargetMachine::get_default_triple();
         let target = Target::from_triple(&triple).map_err(|e| failed(e.to_string()))?;
@@ -96,7 +97,8 @@ pub fn write(
     module: &Module<'_>,
     kind: FileType,
 ) -> Result<MemoryBuffer<'static>, CodegenError> {
-    let failed = |message: String| CodegenError::Internal { kernel: kernel.into(), stage: Stage::Ptx, message };
+    let failed =
+        |message: String| CodegenError::Internal { kernel: kernel.into(), stage: Stage::Ptx, message };
     let buffer = machine.write_to_memory_buffer(module, kind).map_err(|e| failed(e.to_string()))?;
     let errors = session.take_errors();
     if errors.is_empty() { Ok(buffer) } else { Err(failed(errors)) }
