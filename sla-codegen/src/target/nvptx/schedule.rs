@@ -175,6 +175,8 @@ impl<'k> Planner<'k> {
     }
 
     fn plan(&self, options: &Options, stages: u32) -> Schedule {
+        let family = self.family(options);
+        let crowded = self.crowded(&family);
         let mut buffers = Vec::new();
         let mut rings: Vec<Ring> = Vec::new();
         let divisors = Divisors::new(self.kernel);
@@ -186,7 +188,9 @@ impl<'k> Planner<'k> {
         });
         for load in loads {
             let value = self.kernel.op(load).results[0];
-            let (Some((rows, cols, elem)), true) = (self.tile(value), self.wants_shared(load, value)) else {
+            let (Some((rows, cols, elem)), true) =
+                (self.tile(value), self.wants_shared(load, value, crowded))
+            else {
                 continue;
             };
             let fill = if self.can_copy_async(load, &divisors) { Fill::Async } else { Fill::Registers };
@@ -218,7 +222,7 @@ impl<'k> Planner<'k> {
             b.offset = at;
             at += (b.bytes() * b.stages as usize).next_multiple_of(128);
         }
-        Schedule { family: self.family(options), buffers, rings, buffer_bytes: at }
+        Schedule { family, buffers, rings, buffer_bytes: at }
     }
 
     /// Shape and element type of a value that ldmatrix or its f32 counterpart could read.
@@ -231,15 +235,54 @@ impl<'k> Planner<'k> {
         }
     }
 
-    /// Whether a load is best kept in shared memory: a dot's second operand or a transposed first one always is, a first operand inside a loop
-    /// so that it can run ahead.
-    fn wants_shared(&self, load: OpId, value: Value) -> bool {
+    /// Whether a load is best kept in shared memory: a dot's second operand or a transposed first one always is; a first operand inside a loop so
+    /// that it can run ahead, and one outside of the loop that uses it if registers are short (`crowded`).
+    fn wants_shared(&self, load: OpId, value: Value, crowded: bool) -> bool {
+        let home = self.parents.loop_of(self.kernel, load);
         self.dots.iter().any(|&dot| {
             let a = dot_operand(self.kernel, &self.defs, dot, 0);
             let b = dot_operand(self.kernel, &self.defs, dot, 1);
-            let in_loop = self.parents.loop_of(self.kernel, load).is_some();
-            b.value == value || a.value == value && (a.transposed || in_loop)
+            let held = crowded && self.parents.loop_of(self.kernel, dot) != home;
+            b.value == value || a.value == value && (a.transposed || home.is_some() || held)
         })
+    }
+
+    /// Whether first operands that are loaded before a loop would leave it too few registers: counts theirs, those that the loop carries, and those
+    /// of the largest product in it (twice for f32, whose sums are kept apart).
+    fn crowded(&self, family: &Family) -> bool {
+        /// Registers that these may take of the 255 of a thread.
+        const ROOM: usize = 160;
+        let threads = family.threads() as usize;
+        let take = |v: Value| {
+            let ty = self.kernel.ty(v);
+            (ty.count() * ty.elem().map_or(4, Elem::bytes)).div_ceil(4 * threads)
+        };
+        let mut fullest = 0;
+        self.kernel.walk(&mut |k, _, id| {
+            let op = k.op(id);
+            if op.code != OpCode::For {
+                return;
+            }
+            let inside: Vec<OpId> =
+                self.dots.iter().copied().filter(|&d| self.parents.loop_of(k, d) == Some(id)).collect();
+            let mut held: Vec<Value> =
+                inside.iter().map(|&d| dot_operand(k, &self.defs, d, 0)).map(|a| a.value).collect();
+            held.retain(|v| {
+                let def = self.defs[v.index()].filter(|&d| k.op(d).code == OpCode::Load);
+                def.is_some_and(|d| self.parents.loop_of(k, d) != Some(id))
+            });
+            held.sort();
+            held.dedup();
+            let twice = |d: &OpId| k.ty(k.op(*d).operands[0]).elem() == Some(Elem::F32);
+            let product = |d: &OpId| take(k.op(*d).results[0]) * if twice(d) { 2 } else { 1 };
+            let carried: usize = op.results.iter().map(|&r| take(r)).sum();
+            // A product that is added to an accumulator takes no registers of its own.
+            let fresh = inside.iter().filter(|d| k.op(**d).operands.len() == 2 || twice(d));
+            let products = fresh.map(product).max().unwrap_or(0);
+            let held: usize = held.into_iter().map(take).sum();
+            fullest = fullest.max(held + carried + products);
+        });
+        fullest > ROOM
     }
 
     fn can_copy_async(&self, load: OpId, divisors: &Divisors) -> bool {
