@@ -3,7 +3,7 @@
 use crate::device::CudaError;
 use crate::tensor::TensorError;
 use sla_codegen::CodegenError;
-use sla_dsl::diag::Diagnostics;
+use sla_dsl::diag::{Diagnostic, Diagnostics};
 use sla_dsl::interp::InterpError;
 use sla_dsl::launch::{LaunchError, Space};
 use thiserror::Error;
@@ -20,6 +20,9 @@ pub enum RuntimeError {
     /// The interpreter stopped: the kernel is malformed, or one of its programs did what no program may.
     #[error(transparent)]
     Interp(InterpError),
+    /// A program of a compiled kernel failed an assertion or divided an integer by zero.
+    #[error(transparent)]
+    Program(Diagnostic),
     /// The kernel could not be compiled.
     #[error(transparent)]
     Compile(#[from] CodegenError),

@@ -11,8 +11,9 @@ pub fn gpu_or_skip(test: &str) -> Option<Device> {
     match Device::cuda(0) {
         Ok(device) => Some(device),
         Err(RuntimeError::Cuda(e)) if e.is_absence() => {
-            // Not by `eprintln!`, which the test harness keeps to itself while tests pass.
-            let _ = writeln!(std::io::stderr(), "{test}: skipped: {e}");
+            // Not by `eprintln!`, which the test harness keeps to itself while tests pass; in one piece, as tests run side by side.
+            let line = format!("{test}: skipped: {e}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
             None
         }
         Err(e) => panic!("{test}: {e}"),

@@ -4,7 +4,8 @@ mod common;
 
 use common::{axpy, check_axpy, check_views};
 use sla_dsl::launch::Space;
-use sla_runtime::{Device, DeviceName, RuntimeError, Tensor};
+use sla_dsl::prelude::*;
+use sla_runtime::{Device, DeviceName, RuntimeError, Tensor as Owned};
 
 #[test]
 fn the_interpreter_computes() {
@@ -13,11 +14,57 @@ fn the_interpreter_computes() {
 }
 
 #[test]
+fn the_host_computes() {
+    let device = Device::cpu();
+    check_axpy(&device).unwrap();
+    check_views(&device).unwrap();
+}
+
+#[test]
+fn one_device_serves_many_threads() {
+    let device = Device::cpu();
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| check_axpy(&device).unwrap());
+        }
+    });
+}
+
+/// Fails in the program whose row holds a negative number.
+#[kernel(dims(L), grid(p in L))]
+fn positive(x: &Tensor<f32, { [L] }>, y: &mut Tensor<f32, { [L] }>) {
+    let v = x.at(p).load();
+    assert!(v >= 0.0, "numbers must not be negative");
+    y.at(p).store(sqrt(v));
+}
+
+#[test]
+fn a_failed_assertion_is_an_error_with_its_place() {
+    for device in [Device::interp(), Device::cpu()] {
+        let run = |x: &[f32]| {
+            let x = Owned::from_vec(&device, &[x.len()], x)?;
+            let mut y = Owned::<f32>::zeros(&device, x.shape())?;
+            positive::launch(&device, &x, &mut y)?;
+            y.to_vec()
+        };
+        assert_eq!(run(&[4.0, 9.0]).unwrap(), [2.0, 3.0]);
+        let many: Vec<f32> = (0..1000).map(|i| if i == 777 { -1.0 } else { 1.0 }).collect();
+        let e = run(&many).unwrap_err().to_string();
+        assert!(
+            e.contains("tests/launch.rs:") && e.contains("numbers must not be negative"),
+            "{device}: {e}"
+        );
+        // A failure leaves nothing behind.
+        assert_eq!(run(&[16.0]).unwrap(), [4.0]);
+    }
+}
+
+#[test]
 fn wrong_arguments_are_refused() {
     let device = Device::interp();
-    let t = |l: usize| Tensor::<f32>::zeros(&device, &[l]).unwrap();
+    let t = |l: usize| Owned::<f32>::zeros(&device, &[l]).unwrap();
     let (a, b) = (t(8), t(8));
-    let launch = |c: &mut Tensor<f32>| axpy::<4>::launch(&device, &a, &b, c, 1.0).unwrap_err().to_string();
+    let launch = |c: &mut Owned<f32>| axpy::<4>::launch(&device, &a, &b, c, 1.0).unwrap_err().to_string();
     assert_eq!(launch(&mut t(7)), "axpy: dim L is 8 in 'a' (axis 0) but 7 in 'c' (axis 0)");
     let shared = t(8);
     let mut view = shared.slice(0, 0..8).unwrap();

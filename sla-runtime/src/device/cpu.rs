@@ -63,24 +63,28 @@ impl CpuDevice {
         unsafe { self.run(&compiled.code, &slots, bound.programs()) }
     }
 
-    /// Runs every program of a linear grid.
+    /// Runs every program of a linear grid, or stops soon after one has failed.
     ///
     /// # Safety
     /// `slots` must be right for the function: enough of them, with addresses it may access as its kernel does.
     unsafe fn run(&self, function: &HostFunction, slots: &[u64], programs: u64) -> Result<(), RuntimeError> {
-        let (entry, threads) = (function.entry(), self.threads as u64);
+        let threads = self.threads as u64;
         let range = (programs / (threads * RANGES)).max(1);
         let workers = programs.div_ceil(range).min(threads);
         let next = AtomicU64::new(0);
+        let failure = OnceLock::new();
         let work = |scratch: &HostMemory| {
-            loop {
+            while failure.get().is_none() {
                 let first = next.fetch_add(range, Ordering::Relaxed);
                 if first >= programs {
                     break;
                 }
-                let last = (first + range).min(programs);
+                let mine = first..(first + range).min(programs);
                 // SAFETY: by this function's contract; the scratch memory is this worker's alone and large enough.
-                unsafe { entry(slots.as_ptr(), first, last, scratch.as_ptr()) }
+                if let Err(e) = unsafe { function.run(slots, mine, scratch.as_ptr()) } {
+                    // Of several that fail at once, one is told.
+                    let _ = failure.set(e);
+                }
             }
         };
         let mut scratch = Vec::new();
@@ -97,7 +101,7 @@ impl CpuDevice {
             }),
         }
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).extend(scratch);
-        Ok(())
+        failure.into_inner().map_or(Ok(()), |e| Err(RuntimeError::Program(e)))
     }
 
     fn pool(&self) -> Result<&ThreadPool, RuntimeError> {
