@@ -65,7 +65,7 @@ impl fmt::Display for Elem {
             Elem::I8 => "i8",
             Elem::Bool => "bool",
             Elem::Generic(n, _) => n,
-            Elem::Unknown => "?",
+            Elem::Unknown => "_",
         })
     }
 }
@@ -96,7 +96,7 @@ pub fn is_one(d: &Dim) -> bool {
 
 /// A size as a user reads it.
 pub fn size_text(d: &Dim) -> String {
-    d.as_ref().map_or("?".to_string(), Poly::to_string)
+    d.as_ref().map_or("_".to_string(), Poly::to_string)
 }
 
 impl fmt::Display for Shape {

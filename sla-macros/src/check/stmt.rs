@@ -62,8 +62,8 @@ impl Checker {
             self.error(ty, diff.against("this says"));
             return Kind::Unknown;
         }
-        match (&declared, &found) {
-            (_, Kind::Unknown) => declared,
+        match declared {
+            Kind::Scalar(_) | Kind::Tile(..) => declared,
             _ => found,
         }
     }

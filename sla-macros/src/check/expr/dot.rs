@@ -11,7 +11,7 @@ impl Checker {
     pub fn dot(&mut self, args: &[(Kind, &Expr)]) -> Kind {
         let Some(a) = self.factor(&args[0]) else { return Kind::Unknown };
         let Some(b) = self.factor(&args[1]) else { return Kind::Unknown };
-        let (Some((ea, sa)), Some((eb, sb))) = (a, b) else { return Kind::Unknown };
+        let ((ea, sa), (eb, sb)) = (a, b);
         let (left, right) = (args[0].1, args[1].1);
         if self.different(&ea, &eb) {
             return self.error(
@@ -41,21 +41,20 @@ impl Checker {
         product
     }
 
-    /// A factor; `None` if it was reported, `Some(None)` if nothing is known of it.
-    #[allow(clippy::type_complexity)]
-    fn factor(&mut self, (kind, at): &(Kind, &Expr)) -> Option<Option<(Elem, Shape)>> {
+    /// A factor; `None` if it was reported. One of which nothing is known has two axes of unknown size.
+    fn factor(&mut self, (kind, at): &(Kind, &Expr)) -> Option<(Elem, Shape)> {
         match self.loaded(kind, at)? {
             Kind::Tile(e, _) if !e.may_be_float() => {
                 self.error(at, format!("dot is defined on f32, f16 and bf16, this is a tile of {e}"));
                 None
             }
-            Kind::Tile(e, s) if s.rank() == 2 => Some(Some((e.clone(), s.clone()))),
+            Kind::Tile(e, s) if s.rank() == 2 => Some((e.clone(), s.clone())),
             Kind::Tile(_, s) => {
                 let hint = "`.unsqueeze(0)` makes a row of it, `.unsqueeze(1)` a column";
                 self.error(at, format!("dot takes tiles with two axes, this has shape {s}; {hint}"));
                 None
             }
-            Kind::Unknown => Some(None),
+            Kind::Unknown => Some((Elem::Unknown, Shape(vec![None, None]))),
             k => {
                 self.error(at, format!("dot takes tiles, this is {}", k.describe()));
                 None

@@ -55,9 +55,6 @@ impl Checker {
             };
         }
         let Some(elem) = self.joint_elem(op, args) else { return Kind::Unknown };
-        if args.iter().any(|(k, _)| *k == Kind::Unknown) {
-            return Kind::Unknown;
-        }
         let mut shape = Shape(Vec::new());
         for (kind, _) in args {
             if let Kind::Tile(_, s) = kind {
@@ -72,7 +69,11 @@ impl Checker {
                 }
             }
         }
-        Kind::of(elem, shape)
+        if args.iter().any(|(k, _)| *k == Kind::Unknown) {
+            beside_unknown(elem, &shape)
+        } else {
+            Kind::of(elem, shape)
+        }
     }
 
     /// Whether an op may be defined on an operand's element type; reported if not.
@@ -177,6 +178,15 @@ impl Checker {
         }
         Ok(Shape(out))
     }
+}
+
+/// What a tile becomes beside a value of which nothing is known: with two axes no more can be added, and only axes of size 1
+/// can grow.
+pub fn beside_unknown(elem: Elem, shape: &Shape) -> Kind {
+    if shape.rank() < 2 {
+        return Kind::Unknown;
+    }
+    Kind::Tile(elem, Shape(shape.0.iter().map(|d| d.clone().filter(|_| !is_one(d))).collect()))
 }
 
 /// The element type of a scalar or tile.

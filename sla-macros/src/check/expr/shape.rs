@@ -1,6 +1,6 @@
 //! Making tiles, and giving them other shapes.
 
-use super::operand::ANY;
+use super::operand::{ANY, beside_unknown};
 use crate::check::Checker;
 use crate::check::kind::{Dim, Elem, Kind, Shape, is_one, size_text};
 use crate::check::poly::{Equal, Poly};
@@ -81,6 +81,7 @@ impl Checker {
             _ => {}
         }
         match (&cond, &values) {
+            (Kind::Unknown, Kind::Tile(e, s)) => beside_unknown(e.clone(), s),
             (Kind::Unknown, _) | (_, Kind::Unknown) => Kind::Unknown,
             (Kind::Tile(_, c), Kind::Tile(e, v)) => match self.broadcast(c, v) {
                 Ok(joint) => Kind::Tile(e.clone(), joint),

@@ -205,8 +205,26 @@ fn calls_have_their_arguments_and_methods_exist() {
 #[test]
 fn a_failed_expression_is_reported_once() {
     expect_in(
-        "let y = dot(qt, «ks[0]»); let z = y + s; let w = dot(y, z).sum(9); lse.at(b, h).block::<BM>(m).store(w);",
+        "let y = dot(qt, «ks[0]»); let z = y + s; let w = dot(y, z).sum(1); lse.at(b, h).block::<BM>(m).store(w);",
         &["dot contracts `D` of [BM, D] with `BN` of [BN, D]; did you mean `dot(qt, ks[0].t())`?"],
+    );
+}
+
+#[test]
+fn what_is_known_beside_the_unknown_is_held() {
+    expect_in(
+        "let (p, alpha) = st.step(s); let y = acc * alpha + dot(p, acc); out.at(b, h).block::<BM>(m).store(«y»);",
+        &["`out` holds T, this stores f32: cast it with `.cast::<T>()`"],
+    );
+    expect_in(
+        "let y = row * other(s); lse.at(b, h).block::<BM>(m).store(y); let z = y + s; let w = other(1) * idx.squeeze(1);",
+        &[],
+    );
+    expect_in(
+        "let y = select(other(s), acc, 0.0) «+» s;",
+        &[
+            "tiles of shape [BM, D] and [BM, BN] do not broadcast: axis 1 is `D` on the left and `BN` on the right",
+        ],
     );
 }
 
