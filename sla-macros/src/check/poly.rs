@@ -51,8 +51,11 @@ pub enum Equal {
     Maybe,
 }
 
-/// Products beyond this many terms are given up on.
+/// Sums beyond this many terms are given up on.
 const MAX_TERMS: usize = 64;
+
+/// Opaque parts that mention more names than this are given up on.
+const MAX_NAMES: usize = 64;
 
 impl Ratio {
     fn new(n: i128, d: i128) -> Option<Ratio> {
@@ -214,6 +217,7 @@ impl Poly {
             (Opaque::Div | Opaque::DivCeil, Some(q)) => Some(q),
             (Opaque::Rem, Some(_)) => Some(0.into()),
             (Opaque::Min | Opaque::Max, _) if self == o => Some(self.clone()),
+            _ if self.names().len() + o.names().len() > MAX_NAMES => None,
             _ => Some(Poly::atom(Atom::Op(op, Box::new(self.clone()), Box::new(o.clone())))),
         }
     }
@@ -274,7 +278,10 @@ fn term(m: &Mono, c: Ratio) -> String {
         factors.push(c.0.unsigned_abs().to_string());
     }
     for (a, e) in m {
-        factors.extend(std::iter::repeat_n(a.to_string(), *e as usize));
+        match e {
+            1..=3 => factors.extend(std::iter::repeat_n(a.to_string(), *e as usize)),
+            _ => factors.push(format!("{a}^{e}")),
+        }
     }
     let product = factors.join("*");
     if c.1 == 1 { product } else { format!("({product}/{})", c.1) }
@@ -372,6 +379,18 @@ mod tests {
         assert_eq!(Poly::from(1).add(&b.mul(&2.into()).unwrap()).unwrap().to_string(), "2*BN + 1");
         assert_eq!(b.sub(&a).unwrap().to_string(), "BN - BM");
         assert_eq!(Poly::from(-3).to_string(), "-3");
+    }
+
+    #[test]
+    fn repeated_squares_and_minima_stay_small() {
+        let (mut power, mut nested) = (n("A"), Some(n("A")));
+        for _ in 0..31 {
+            power = power.mul(&power).unwrap();
+            nested = nested.and_then(|p| p.opaque(Opaque::Min, &p.add(&1.into())?));
+        }
+        assert_eq!(power.to_string(), "A^2147483648");
+        assert_eq!(power.mul(&power), None);
+        assert_eq!(nested, None);
     }
 
     #[test]

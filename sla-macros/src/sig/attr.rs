@@ -50,17 +50,18 @@ impl Parse for GridEntry {
 }
 
 impl KernelAttr {
-    /// Reads the arguments; what cannot be read is noted and left out.
-    pub fn parse(tokens: TokenStream, errors: &mut Errors) -> KernelAttr {
+    /// Reads the arguments of the kernel whose name is at `at`; what cannot be read is noted and left out.
+    pub fn parse(tokens: TokenStream, at: Span, errors: &mut Errors) -> KernelAttr {
         let mut attr = KernelAttr::default();
         let parsed = syn::parse::Parser::parse2(Punctuated::<Clause, Token![,]>::parse_terminated, tokens);
         let Some(clauses) = errors.ok(parsed) else { return attr };
+        let before = errors.count();
         for clause in clauses {
             clause.read(&mut attr, errors);
         }
-        if attr.grid.is_empty() {
+        if attr.grid.is_empty() && errors.count() == before {
             errors.push(syn::Error::new(
-                Span::call_site(),
+                at,
                 "a kernel needs a grid: `grid(i in N.div_ceil(BLOCK))`, with up to three program ids",
             ));
         }

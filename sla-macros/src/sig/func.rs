@@ -126,7 +126,7 @@ pub struct TilesStruct {
 impl KernelFn {
     /// Reads a kernel; what cannot be read is noted and left out.
     pub fn parse(attr: TokenStream, item: ItemFn, errors: &mut Errors) -> KernelFn {
-        let attr = KernelAttr::parse(attr, errors);
+        let attr = KernelAttr::parse(attr, item.sig.ident.span(), errors);
         let sig = Sig::parse(&item.sig, &[], errors);
         for p in &sig.params {
             if matches!(p.ty, Ty::Scalar(ElemTy::Generic(_))) {

@@ -28,6 +28,11 @@ impl Errors {
         result.map_err(|e| self.push(e)).ok()
     }
 
+    /// How many were noted.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Everything noted.
     pub fn into_vec(self) -> Vec<syn::Error> {
         self.0

@@ -9,26 +9,22 @@ use quote::ToTokens;
 use syn::{Expr, ExprCall, GenericArgument, PathArguments};
 
 impl Checker {
-    /// An argument; before it `&mut` may stand.
+    /// An argument; before it `&mut` may stand, and `&` before a tensor.
     pub fn argument(&mut self, a: &Expr) -> Kind {
         match a {
             Expr::Reference(r) if r.mutability.is_some() => {
                 self.expr(&r.expr);
                 Kind::Unknown
             }
-            Expr::Reference(r) if matches!(self.quiet(&r.expr), Kind::Unknown | Kind::View(_)) => {
-                self.expr(&r.expr)
+            Expr::Reference(r) => {
+                let kind = self.expr(&r.expr);
+                match kind {
+                    Kind::Unknown | Kind::View(_) => kind,
+                    _ => self.error(&r.and_token, "tiles and scalars are values: leave out the `&`"),
+                }
             }
             a => self.expr(a),
         }
-    }
-
-    /// What an expression is, reporting nothing.
-    fn quiet(&mut self, e: &Expr) -> Kind {
-        let reported = self.errors.len();
-        let kind = self.expr(e);
-        self.errors.truncate(reported);
-        kind
     }
 
     /// `name::<..>(args)`.

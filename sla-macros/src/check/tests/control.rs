@@ -168,7 +168,10 @@ fn rust_that_no_device_runs() {
     );
     expect_in("let y = n «as» f32;", &["`as` does not convert tiles or scalars: write `.cast::<f32>()`"]);
     expect_in("let y = «&»s;", &["tiles and scalars are values: leave out the `&`"]);
-    expect_in("helper(&mut row, n);", &[]);
+    expect_in(
+        "helper(&mut row, n); helper(&q, &x.at(0)); helper(«&»s, n);",
+        &["tiles and scalars are values: leave out the `&`"],
+    );
     expect_in("let y = «'c'»;", &["constants are integers, floats and bools"]);
     expect_in("let y = row + «\"text\"»;", &["this is a text: texts stand only in `assert!` and `print!`"]);
     expect_in("let y = «[0; 4]»;", &["there are no arrays: a constant tile is `full::<f32>([M, N], x)`"]);
