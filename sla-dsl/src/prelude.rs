@@ -1,4 +1,37 @@
-//! What a file with kernels imports: `use sla_dsl::prelude::*`.
+//! What a file with kernels imports: `use sla_dsl::prelude::*`. And what may be said in one.
+//!
+//! # Values
+//! * *Constants* are known when the kernel is built: generics (`BM`, `CAUSAL`, `T`), literals, Rust `const`s, [`LOG2E`], [`LN2`], [`INF`], counters of
+//!   `unroll`, `usize` parameters of functions, and arithmetic among them. Beside a tile or scalar a constant takes its element type.
+//! * *Scalars* exist when it runs: dims, program ids, scalar parameters, loop counters, elements that were loaded.
+//! * *Tiles* are arrays of rank 1 or 2 whose shape is constant. Operators broadcast by numpy's rules.
+//! * *Tensors* are parameters, and views of them: nothing is read before `load`, nothing written but by `store` and `atomic_add`.
+//!
+//! # Operations
+//! | written | means |
+//! |---|---|
+//! | `+ - * / % & \| ^ << >> ! && \|\| == != < <= > >=`, `+=` and so on | element by element; `&&` and `\|\|` evaluate both sides |
+//! | `dot(a, b)`, `dot_acc(a, b, acc)` | matrix product in f32 of tiles of one float type |
+//! | `exp2 exp log2 log sqrt rsqrt abs`, `fma(a, b, c)` | functions or methods, f32; `abs` also i32 |
+//! | `a.minimum(b)`, `a.maximum(b)`, `select(c, a, b)` | element by element |
+//! | `x.sum(axis)`, `x.min(axis)`, `x.max(axis)` | along an axis, which becomes 1 |
+//! | `a.min(b)`, `a.max(b)`, `a.div_ceil(b)` | of scalars and constants |
+//! | `x.cast::<f32>()` | another element type |
+//! | `zeros::<f32>([M, N])`, `full::<f32>([M, N], v)`, `iota([M, N], axis)` | new tiles; `iota` counts in i32 |
+//! | `x.t()`, `x.reshape([..])`, `x.broadcast([..])`, `x.unsqueeze(axis)`, `x.squeeze(axis)` | shapes |
+//! | `t.at(i, j)` | fixes the leading axes |
+//! | `t.block::<N>(i)`, `t.block::<M, N>(i, j)` | block `i` along the next axes; ragged at the end if the block does not divide the size |
+//! | `t.window::<N>(start)` | as `block`, from any element |
+//! | `v.load()`, `v.store(x)`, `v.atomic_add(x)` | reads and writes a view; axes that are left whole need a constant size |
+//! | `t.blocks::<N>()`, `list.len()`, `list[j]` | all blocks along the next axis; `list[j]` loads one |
+//! | `x.mask_tail(list, j, v)`, `x.mask_rows(list, j, v)` | columns (rows) past the end of block `j` become `v`; nothing where there is no tail |
+//! | `t.dim(axis)` | a size |
+//! | `assert!(c, "text")`, `print!("text", a, b)` | for people, where the target can |
+//!
+//! # Control
+//! `for i in lo..hi`, `(lo..hi).step_by(C)` and `(lo..hi).rev()` count; `for j in list.gather(n)` runs over the first `n` entries of an i32 axis; `for i in
+//! unroll(lo..hi)` repeats its body when the kernel is built. An `if` on constants is decided when the kernel is built, and its dead branch is not; any other
+//! happens when it runs, and both its branches give the same types. Variables declared `mut` may change in loops and branches, but keep their types.
 
 pub use crate::lang::{KernelDef, OnlineSoftmax};
 pub use crate::launch::{Element, Float, Half};
@@ -6,7 +39,7 @@ pub use half::{bf16, f16};
 
 /// Makes a kernel of a function.
 ///
-/// The function's name becomes two things: a static [`KernelDef`](crate::lang::KernelDef) that can be built for any
+/// The function's name becomes two things: a static [`KernelDef`] that can be built for any
 /// constants, and a struct whose generics are the function's, with `launch` (the typed way to run it), `build` and `consts`.
 ///
 /// * `dims(..)` names the runtime sizes that tensor shapes are written in; they are found from the arguments at launch and are `i32` scalars in the body.

@@ -1,7 +1,7 @@
 //! The attribute macros of the tile language: tokens in, a builder function out.
 //!
-//! Every macro goes the same way: [`sig`] reads the attribute and the signature, [`check`] reads the body symbolically, and
-//! [`emit`] writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
+//! Every macro goes the same way: `sig` reads the attribute and the signature, `check` reads the body symbolically, and
+//! `emit` writes Rust that builds tile IR through `sla_dsl::lang`. Mistakes become `compile_error!`s on the user's tokens,
 //! and an item is still emitted, so that one mistake is reported once.
 
 mod check;

@@ -34,6 +34,20 @@ pub trait Logic<B> {
     fn logic(self, cx: Cx<'_>, code: OpCode, b: B) -> Self::Out;
 }
 
+/// An operator as it is written.
+fn symbol(code: OpCode) -> &'static str {
+    match code {
+        OpCode::Add => "+",
+        OpCode::Sub => "-",
+        OpCode::Mul => "*",
+        OpCode::Div => "/",
+        OpCode::Rem => "%",
+        OpCode::Shl => "<<",
+        OpCode::Shr => ">>",
+        other => other.name(),
+    }
+}
+
 impl Arith<i64> for i64 {
     type Out = i64;
     fn arith(self, cx: Cx<'_>, code: OpCode, b: i64) -> i64 {
@@ -51,7 +65,7 @@ impl Arith<i64> for i64 {
             _ => None,
         };
         result.unwrap_or_else(|| {
-            cx.error(format!("`{}` of the constants {self} and {b} has no value", code.name()));
+            cx.error(format!("`{self} {} {b}` has no value", symbol(code)));
             1
         })
     }
@@ -68,7 +82,7 @@ impl Arith<f64> for f64 {
             OpCode::Min => self.min(b),
             OpCode::Max => self.max(b),
             _ => {
-                cx.error(format!("`{}` is not defined on the constants {self:?} and {b:?}", code.name()));
+                cx.error(format!("`{self:?} {} {b:?}` has no value", symbol(code)));
                 f64::NAN
             }
         }
