@@ -18,7 +18,8 @@ fn run(case: &Case, kernel: &Kernel) -> Case {
 
 #[test]
 fn passes_keep_the_meaning_of_random_kernels() {
-    let all: [(&str, fn(&mut Kernel)); 4] = [
+    type Pass = (&'static str, fn(&mut Kernel));
+    let all: [Pass; 4] = [
         ("canonicalise", passes::canonicalise),
         ("cse", passes::cse),
         ("dce", passes::dce),

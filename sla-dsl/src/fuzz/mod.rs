@@ -3,7 +3,7 @@
 //! A [`Case`] is a function of its seed and [`Config`]. Kernels are small but use every kind of op: ragged blocks, gathers of rows,
 //! loops whose length is known only at launch, branches, products with transpositions, reductions, casts through every element type.
 //!
-//! Implementations may differ by rounding, so the generator follows a bound on the difference through every op ([`bound`]): decisions
+//! Implementations may differ by rounding, so the generator follows a bound on the difference through every op (`bound`): decisions
 //! (comparisons, casts to integers) are only made on values that all implementations agree on, and every output carries the difference
 //! that is allowed. Faults are not generated: offsets are in range, divisors are not zero.
 //!

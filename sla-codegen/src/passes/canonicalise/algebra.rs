@@ -69,8 +69,9 @@ fn logic(c: &Canon<'_>, id: OpId, left: Option<Scalar>, right: Option<Scalar>) -
     let (a, b) = (op.operands[0], op.operands[1]);
     let all = |s| matches!(s, Some(Scalar::Bool(true) | Scalar::Int(-1)));
     let none = |s| matches!(s, Some(Scalar::Bool(false) | Scalar::Int(0)));
-    let (unit, zero): (&dyn Fn(Option<Scalar>) -> bool, &dyn Fn(Option<Scalar>) -> bool) =
-        if op.code == OpCode::And { (&all, &none) } else { (&none, &all) };
+    let and = op.code == OpCode::And;
+    let unit = |s| if and { all(s) } else { none(s) };
+    let zero = |s| if and { none(s) } else { all(s) };
     if a == b || unit(right) || zero(left) {
         Step::Become(a)
     } else if unit(left) || zero(right) {
