@@ -223,3 +223,45 @@ fn places_are_the_users() {
     assert!(at.file.ends_with("lang_basic.rs"));
     assert!(line[at.col as usize - 1..].starts_with("atomic_add(1)"), "{line}");
 }
+
+/// Conditions of every kind.
+#[kernel(
+    dims(N, K),
+    require(N % BLOCK == 0 && N >= K.max(2), !WIDE || BLOCK >= 16, T == f32 || BLOCK.div_ceil(8) == 2),
+    grid(i in N / BLOCK),
+)]
+fn conditions<T: Float, const BLOCK: usize, const WIDE: bool>(
+    x: &Tensor<T, { [N] }>,
+    y: &mut Tensor<T, { [K, BLOCK] }>,
+) {
+    let last = K - 1;
+    _ = last;
+    y.at(i.min(last)).store(x.block::<BLOCK>(i).load());
+}
+
+#[test]
+fn conditions_hold_or_are_told_as_written() {
+    let x = Host::new(&[32], |i| i as f32);
+    let mut y = Host::new(&[2, 16], |_| 0.0);
+    conditions::<f32, 16, true>::launch(&Interpreter, &x, &mut y).unwrap();
+    assert_eq!(y.data, x.data);
+
+    let short = Host::new(&[31], |i| i as f32);
+    let e = conditions::<f32, 16, false>::launch(&Interpreter, &short, &mut y).unwrap_err().to_string();
+    assert!(e.contains("N % BLOCK == 0 && N >= K.max(2)"), "{e}");
+
+    let told = |elem, block, wide| {
+        use sla_dsl::lang::{Const, Consts};
+        let c = Consts::new(&[
+            ("T", Const::Elem(elem)),
+            ("BLOCK", Const::Int(block)),
+            ("WIDE", Const::Bool(wide)),
+        ]);
+        conditions.build(&c, &Facts::default()).map(|_| ()).map_err(|e| e.to_string())
+    };
+    use sla_dsl::ir::Elem;
+    assert!(told(Elem::F32, 8, true).unwrap_err().contains("requires !WIDE || BLOCK >= 16"));
+    assert!(told(Elem::F16, 8, false).unwrap_err().contains("requires T == f32 || BLOCK.div_ceil(8) == 2"));
+    told(Elem::F16, 16, true).unwrap();
+    told(Elem::F32, 8, false).unwrap();
+}

@@ -126,6 +126,9 @@ impl Body {
     fn assign(&mut self, a: &syn::ExprAssign) -> TokenStream {
         let span = a.eq_token.span;
         let right = self.expr(&a.right);
+        if let Expr::Infer(_) = a.left.as_ref() {
+            return quote!({ let _ = #right; });
+        }
         if let Expr::Tuple(t) = a.left.as_ref() {
             let places = t.elems.iter().map(|e| self.place(e)).collect::<Vec<_>>();
             let cx = cx(span);
