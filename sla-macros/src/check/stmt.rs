@@ -46,18 +46,24 @@ impl Checker {
         };
         let mut pat = &l.pat;
         if let Pat::Type(t) = pat {
-            kind = self.annotated(&t.ty, kind);
+            kind = self.annotated(&t.ty, kind, l.init.as_ref().map(|i| &*i.expr));
             pat = &t.pat;
         }
         self.declare_pattern(pat, kind);
     }
 
-    /// Holds an annotation against a value; what the variable is from here on.
-    fn annotated(&mut self, ty: &syn::Type, found: Kind) -> Kind {
+    /// Holds an annotation against a value; what the variable is from here on. A constant takes the type.
+    fn annotated(&mut self, ty: &syn::Type, found: Kind, value: Option<&Expr>) -> Kind {
         let generics: Vec<Ident> =
             self.elems.keys().map(|n| Ident::new(n, proc_macro2::Span::call_site())).collect();
         let Ok(parsed) = Ty::parse(ty, &generics.iter().collect::<Vec<_>>()) else { return found };
         let declared = self.type_kind(&parsed);
+        if let (true, Kind::Tile(elem, _) | Kind::Scalar(elem), Some(value)) =
+            (found.is_const(), &declared, value)
+        {
+            self.constant_fits(&found, elem, value);
+            return declared;
+        }
         if let Some(diff) = self.diff(&declared, &found) {
             self.error(ty, diff.against("this says"));
             return Kind::Unknown;

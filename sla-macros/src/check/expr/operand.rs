@@ -135,7 +135,7 @@ impl Checker {
         let message = match (kind, elem) {
             (Kind::Float, Elem::I32 | Elem::I8) => {
                 format!(
-                    "a float constant does not fit {elem}: cast the other operand, as in `x.cast::<f32>()`"
+                    "a float constant does not fit {elem}: write a whole number, or cast the {elem} with `.cast::<f32>()`"
                 )
             }
             (Kind::Float, Elem::Bool) => "a float constant does not fit bool".to_string(),

@@ -92,7 +92,7 @@ fn element_types_do_not_mix() {
     );
     expect_in(
         "let y = idx + «0.5»;",
-        &["a float constant does not fit i32: cast the other operand, as in `x.cast::<f32>()`"],
+        &["a float constant does not fit i32: write a whole number, or cast the i32 with `.cast::<f32>()`"],
     );
     expect_in("let y = exp2(«idx»);", &["`exp2` is not defined on i32: cast it first, `idx.cast::<f32>()`"]);
     expect_in(
@@ -185,7 +185,7 @@ fn sizes_of_tiles_are_constants() {
     expect_in("let y = «zeros»([BM, D]);", &["`zeros` needs its element type, as in `zeros::<f32>([M, N])`"]);
     expect_in(
         "let y = full::<i32>([BM], «0.5»);",
-        &["a float constant does not fit i32: cast the other operand, as in `x.cast::<f32>()`"],
+        &["a float constant does not fit i32: write a whole number, or cast the i32 with `.cast::<f32>()`"],
     );
 }
 
@@ -230,6 +230,11 @@ fn what_is_known_beside_the_unknown_is_held() {
 
 #[test]
 fn annotations_agree() {
+    expect_in("let y: Tile<f32, { [BM, 1] }> = 0.0; let z = y + row; let w: f32 = 1; let v = w * row;", &[]);
+    expect_in(
+        "let y: i32 = «0.5»;",
+        &["a float constant does not fit i32: write a whole number, or cast the i32 with `.cast::<f32>()`"],
+    );
     expect_in("let y: «Tile<f32, { [BM] }>» = row;", &["this says [BM], the expression has shape [BM, 1]"]);
     expect_in(
         "let y: «Tile<i32, { [BM, 1] }>» = row;",
