@@ -1,21 +1,11 @@
 //! The GPU target without a GPU: every case becomes PTX that ptxas accepts for every architecture, attention without local memory.
 
 mod gpu_cases;
+mod tools;
 
 use gpu_cases::cases;
 use sla_codegen::ptxas::assemble;
-use sla_codegen::{Arch, Artifact, CodegenError, GpuImage, Options, Target, Tools, compile};
-use std::path::Path;
-
-/// The tools that `cargo xtask setup` puts beside the workspace; `None`, with a printed reason, where they are not.
-fn tools() -> Option<Tools> {
-    let ptxas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin/ptxas");
-    if ptxas.exists() {
-        return Some(Tools { ptxas: Some(ptxas), ..Tools::default() });
-    }
-    eprintln!("skipped: no {}; `cargo xtask setup` installs it", ptxas.display());
-    None
-}
+use sla_codegen::{Arch, Artifact, CodegenError, GpuImage, Options, Target, compile};
 
 fn image(case: &gpu_cases::Case, arch: Arch) -> Result<GpuImage, CodegenError> {
     match compile(&case.kernel(), &Options::new(Target::Cuda(arch)))? {
@@ -25,7 +15,7 @@ fn image(case: &gpu_cases::Case, arch: Arch) -> Result<GpuImage, CodegenError> {
 }
 
 fn assembles(arch: Arch) {
-    let tools = tools();
+    let tools = tools::ptxas();
     let mut wrong = Vec::new();
     for case in cases() {
         let image = match image(&case, arch) {

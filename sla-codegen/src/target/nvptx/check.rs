@@ -1,13 +1,16 @@
 //! What the baseline does not support, found before any code is made, so that a user reads a sentence with a place and LLVM never aborts.
 
 use super::layout::Family;
-use super::schedule::dot_operand;
+use super::schedule::{dot_size, fits_tensor_cores};
 use crate::{Arch, CodegenError};
 use sla_dsl::diag::{Diagnostic, Loc};
 use sla_dsl::ir::{Elem, Kernel, OpCode, OpId};
 
 /// The most registers that one tile may take in each thread.
 const MAX_REGISTERS: usize = 1024;
+
+/// The most multiplications of each thread in a dot that tensor cores do not take.
+const MAX_PLAIN_STEPS: usize = 4096;
 
 /// Refuses a kernel, with the place of an op.
 pub fn unsupported(kernel: &Kernel, arch: Arch, loc: Loc, message: String) -> CodegenError {
@@ -36,7 +39,7 @@ pub fn check_warps(kernel: &Kernel, arch: Arch, warps: Option<u32>) -> Result<()
 /// Checks every op.
 ///
 /// # Errors
-/// A dot whose sizes are no multiples of the instructions', or a tile too large for registers.
+/// A large dot whose sizes are no multiples of the instructions', or a tile too large for registers.
 pub fn check(kernel: &Kernel, arch: Arch, family: &Family) -> Result<(), CodegenError> {
     let defs = kernel.defs();
     let mut found: Result<(), CodegenError> = Ok(());
@@ -64,17 +67,16 @@ fn refusal(kernel: &Kernel, defs: &[Option<OpId>], id: OpId, family: &Family) ->
             ));
         }
     }
-    if op.code != OpCode::Dot {
+    if op.code != OpCode::Dot || fits_tensor_cores(kernel, defs, id) {
         return None;
     }
-    let (a, b) = (dot_operand(kernel, defs, id, 0), dot_operand(kernel, defs, id, 1));
-    let [m, n] = *kernel.ty(op.results[0]).shape()? else { return None };
-    let k = kernel.ty(a.value).shape()?[usize::from(!a.transposed)];
-    let elem = kernel.ty(b.value).elem()?;
+    let [m, n, k] = dot_size(kernel, defs, id);
+    let elem = kernel.ty(op.operands[0]).elem()?;
     let step = if elem == Elem::F32 { 8 } else { 16 };
-    (m % 16 != 0 || n % 8 != 0 || k % step != 0).then(|| {
+    let held = family.canonical(&[m, n]).regs.len();
+    (held * k > MAX_PLAIN_STEPS).then(|| {
         format!(
-            "this dot is [{m}, {k}] by [{k}, {n}] of {elem}; tensor cores need multiples of 16, {step} and 8 on these three axes"
+            "this dot is [{m}, {k}] by [{k}, {n}] of {elem}; beyond small sizes tensor cores do it, in multiples of 16, {step} and 8 on these three axes"
         )
     })
 }

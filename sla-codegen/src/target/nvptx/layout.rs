@@ -7,6 +7,8 @@
 //!
 //! It knows nothing of ops, and makes no code.
 
+use std::fmt;
+
 /// A step in the construction of an axis: what counts along it next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comp {
@@ -14,6 +16,16 @@ pub enum Comp {
     Bit(u32),
     /// So many registers.
     Reg(usize),
+}
+
+impl fmt::Display for Comp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Comp::Bit(b) if b < 5 => write!(f, "lane.{b}"),
+            Comp::Bit(b) => write!(f, "warp.{}", b - 5),
+            Comp::Reg(n) => write!(f, "registers({n})"),
+        }
+    }
 }
 
 /// How the tiles of one kernel are laid out.

@@ -82,7 +82,14 @@ pub fn emit(
     let (schedule, lowered) = plan(kernel, arch, options)?;
     let text = match stage {
         Stage::Tile => return Err(CodegenError::NoStage { target: arch.name().to_string(), stage }),
-        Stage::Sched => format!("{schedule}shared memory {} bytes\n", lowered.shared_bytes),
+        Stage::Sched => {
+            let threads = schedule.family.threads();
+            let shared = lowered.shared_bytes;
+            format!(
+                "{kernel}{}{threads} threads, {shared} bytes of shared memory\n",
+                schedule.describe(kernel)
+            )
+        }
         Stage::Mlir => lowered.mlir,
         Stage::Ll => ptx::assembly(kernel, arch, &lowered.mlir)?.0,
         Stage::Ptx => ptx::assembly(kernel, arch, &lowered.mlir)?.1,

@@ -3,11 +3,10 @@
 //! The schedule is data beside the kernel, which stays as it was: the lowering asks it what to do with each loop and load, and the
 //! `sched` stage prints it. It decides and writes no code.
 
-use super::layout::Family;
+use super::layout::{Comp, Family};
 use crate::Options;
 use crate::analysis::{Divisors, Parents, TensorUse, ahead_slice, box_axes, tensor_uses};
 use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Type, Value};
-use std::fmt;
 
 /// A dot's operand with the transpositions in front of it taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +27,23 @@ pub fn dot_operand(kernel: &Kernel, defs: &[Option<OpId>], dot: OpId, index: usi
         at = DotOperand { value: def.operands[0], transposed: !at.transposed };
     }
     at
+}
+
+/// Rows, columns and contracted length of a dot.
+pub fn dot_size(kernel: &Kernel, defs: &[Option<OpId>], dot: OpId) -> [usize; 3] {
+    let a = dot_operand(kernel, defs, dot, 0);
+    let shape = |v: Value| kernel.ty(v).shape().unwrap_or(&[]).to_vec();
+    match (&shape(kernel.op(dot).results[0])[..], &shape(a.value)[..]) {
+        (&[m, n], &[x, y]) => [m, n, if a.transposed { x } else { y }],
+        _ => [0; 3],
+    }
+}
+
+/// Whether a dot is made of whole `mma` instructions; others are made of `fma`.
+pub fn fits_tensor_cores(kernel: &Kernel, defs: &[Option<OpId>], dot: OpId) -> bool {
+    let [m, n, k] = dot_size(kernel, defs, dot);
+    let step = if kernel.ty(kernel.op(dot).operands[0]).elem() == Some(Elem::F32) { 8 } else { 16 };
+    m.is_multiple_of(16) && n.is_multiple_of(8) && k.is_multiple_of(step)
 }
 
 /// How a shared buffer is filled.
@@ -109,43 +125,35 @@ impl Schedule {
         self.rings.iter().find(|r| r.at == op)
     }
 
-    /// Prints what was decided, with `scratch` bytes of shared memory that the lowering adds.
-    pub fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "schedule {{")?;
-        writeln!(f, "  warps {}", self.family.warps)?;
-        writeln!(f, "  rows {:?}", self.family.row)?;
-        writeln!(f, "  columns {:?}", self.family.col)?;
-        writeln!(f, "  rank 1 {:?}", self.family.line)?;
+    /// What was decided, in words. Buffers are named after the parameter that they are loaded from.
+    pub fn describe(&self, kernel: &Kernel) -> String {
+        let name = |b: &Buffer| {
+            let tensor = kernel.param_of(kernel.op(b.load).operands[0]);
+            tensor.map_or("?", |p| kernel.params[p].name.as_str()).to_string()
+        };
+        let family = &self.family;
+        let mut out = format!("schedule {{\n  warps {}\n", family.warps);
+        for (what, comps) in [("rows", &family.row), ("columns", &family.col), ("rank 1", &family.line)] {
+            out +=
+                &format!("  {what}: {}\n", comps.iter().map(Comp::to_string).collect::<Vec<_>>().join(" "));
+        }
         for b in &self.buffers {
-            let fill = match b.fill {
-                Fill::Async => "cp.async",
-                Fill::Registers => "registers",
-            };
-            writeln!(
-                f,
-                "  shared {} = {} x [{}x{}x{}] at {} by {fill}",
-                b.value, b.stages, b.rows, b.cols, b.elem, b.offset
-            )?;
+            let fill = if b.fill == Fill::Async { "cp.async" } else { "registers" };
+            let copies = if b.stages > 1 { format!("{} x ", b.stages) } else { String::new() };
+            let (rows, cols, elem) = (b.rows, b.cols, b.elem);
+            out +=
+                &format!("  shared {}: {copies}[{rows}x{cols}x{elem}] at {}, by {fill}\n", name(b), b.offset);
         }
         for r in &self.rings {
-            let buffers: Vec<String> = r.buffers.iter().map(|&i| self.buffers[i].value.to_string()).collect();
-            writeln!(
-                f,
-                "  ring {} stages {} loads {} ahead by {} scalar ops",
-                r.at,
-                r.stages,
-                buffers.join(" "),
-                r.slice.len()
-            )?;
+            let loads: Vec<String> = r.buffers.iter().map(|&i| name(&self.buffers[i])).collect();
+            let (depth, ahead) = (r.stages - 1, r.slice.len());
+            let ops = if ahead == 1 { "op" } else { "ops" };
+            out += &format!(
+                "  ring of {}: {depth} iterations ahead, with {ahead} scalar {ops}\n",
+                loads.join(", ")
+            );
         }
-        writeln!(f, "  buffers {} bytes", self.buffer_bytes)?;
-        writeln!(f, "}}")
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.describe(f)
+        out + "}\n"
     }
 }
 
@@ -154,24 +162,19 @@ struct Planner<'k> {
     defs: Vec<Option<OpId>>,
     parents: Parents,
     tensors: Vec<TensorUse>,
+    /// Those of tensor cores.
     dots: Vec<OpId>,
 }
 
 impl<'k> Planner<'k> {
     fn new(kernel: &'k Kernel) -> Planner<'k> {
-        let mut dots = Vec::new();
+        let (mut dots, defs) = (Vec::new(), kernel.defs());
         kernel.walk(&mut |k, _, id| {
-            if k.op(id).code == OpCode::Dot {
+            if k.op(id).code == OpCode::Dot && fits_tensor_cores(k, &defs, id) {
                 dots.push(id);
             }
         });
-        Planner {
-            kernel,
-            defs: kernel.defs(),
-            parents: Parents::new(kernel),
-            tensors: tensor_uses(kernel),
-            dots,
-        }
+        Planner { kernel, defs, parents: Parents::new(kernel), tensors: tensor_uses(kernel), dots }
     }
 
     fn plan(&self, options: &Options, stages: u32) -> Schedule {

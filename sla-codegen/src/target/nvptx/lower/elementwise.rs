@@ -183,7 +183,7 @@ impl Lower<'_> {
         regs.iter().map(|&r| self.cast_one(r, from, to)).collect()
     }
 
-    fn half_to_f32(&mut self, regs: &[Ssa], from: Elem, paired: bool) -> Vec<Ssa> {
+    pub(super) fn half_to_f32(&mut self, regs: &[Ssa], from: Elem, paired: bool) -> Vec<Ssa> {
         if from == Elem::F16 {
             let halves = if paired { self.unpack(regs) } else { regs.to_vec() };
             return halves

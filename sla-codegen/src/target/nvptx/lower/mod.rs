@@ -6,6 +6,7 @@
 mod control;
 mod copy;
 mod dot;
+mod dot_plain;
 mod elementwise;
 mod fragment;
 mod global;
@@ -14,7 +15,7 @@ mod shape;
 mod shared;
 
 use super::layout::Layout;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, fits_tensor_cores};
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
 use shared::SharedTile;
@@ -166,7 +167,8 @@ impl Lower<'_> {
             OpCode::If => self.if_op(id),
             OpCode::Load => self.load(id),
             OpCode::Store | OpCode::AtomicAdd => self.store(id),
-            OpCode::Dot => self.dot(id),
+            OpCode::Dot if fits_tensor_cores(self.k, &self.defs, id) => self.dot(id),
+            OpCode::Dot => self.dot_plain(id),
             OpCode::Reshape | OpCode::Transpose => self.reshape(id),
             OpCode::ReduceSum | OpCode::ReduceMax | OpCode::ReduceMin => self.reduce(id),
             _ => self.elementwise(id),

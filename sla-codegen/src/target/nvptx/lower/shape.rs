@@ -79,7 +79,7 @@ impl Lower<'_> {
     }
 
     /// The address of a thread's part of the element number.
-    fn linear(&mut self, scratch: Ssa, layout: &Layout, strides: [usize; 2], size: usize) -> Ssa {
+    pub(super) fn linear(&mut self, scratch: Ssa, layout: &Layout, strides: [usize; 2], size: usize) -> Ssa {
         let mut at = scratch;
         for (axis, stride) in strides.into_iter().enumerate().take(layout.shape.len()) {
             let position = self.thread_position(layout, axis);
