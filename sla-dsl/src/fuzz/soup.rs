@@ -64,7 +64,7 @@ impl Soup<'_> {
     }
 
     fn op(&mut self, pool: &[Item]) -> Option<Item> {
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0 | 1 => self.float_unary(pool),
             2..=4 => self.float_binary(pool),
             5 => self.int_binary(pool),
@@ -74,6 +74,7 @@ impl Soup<'_> {
             11 => self.reduce(pool),
             12 => self.reshape(pool),
             13 | 14 => self.dot(pool),
+            15 => self.masked_softmax(pool),
             _ => self.leaf(),
         }
     }
@@ -272,6 +273,22 @@ impl Soup<'_> {
             out = Some(Item { v, elem, shape: joint(&a, &b)?, bound });
         }
         out
+    }
+
+    /// `2^(x - max)` along the last axis over the places where a mask holds; a line without any gives zeros.
+    fn masked_softmax(&mut self, pool: &[Item]) -> Option<Item> {
+        let x = self.pick(pool, |i| i.elem == Elem::F32 && i.shape.len() == 2)?;
+        let c = self
+            .pick(pool, |i| i.elem == Elem::Bool && joint(&x.shape, &i.shape).as_ref() == Some(&x.shape))?;
+        let loc = self.loc();
+        let low = self.float(f64::NEG_INFINITY);
+        let masked = self.b.select(c.v, x.v, low, loc);
+        let max = self.b.reduce(OpCode::ReduceMax, masked, 1, loc);
+        let empty = self.b.cmp(Pred::Eq, max, low, loc);
+        let max = self.b.select(empty, self.float(0.0), max, loc);
+        let v = self.b.unary(OpCode::Exp2, self.b.binary(OpCode::Sub, masked, max, loc), loc);
+        // The slope of `2^y` is below 1 for y up to 0.
+        Some(Item { v, bound: x.bound.add(x.bound).through(1.0, 1.0), ..x })
     }
 
     fn reshape(&mut self, pool: &[Item]) -> Option<Item> {

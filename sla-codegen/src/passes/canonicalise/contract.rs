@@ -3,11 +3,14 @@
 //! A product is only taken into a sum of the same block, so that no loop repeats it, and only if nothing else uses it.
 
 use super::{Canon, Step};
-use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Value};
+use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Scalar, Value};
 
 pub fn rule(c: &mut Canon<'_>, id: OpId) -> Step {
     match c.kernel.op(id).code {
-        OpCode::Dot => transposed(c, id),
+        OpCode::Dot => match transposed(c, id) {
+            Step::Keep => from_zero(c, id),
+            step => step,
+        },
         OpCode::Add => accumulated(c, id),
         _ => Step::Keep,
     }
@@ -23,6 +26,16 @@ fn transposed(c: &mut Canon<'_>, id: OpId) -> Step {
         let op = c.kernel.op_mut(id);
         op.operands[slot] = inner;
         op.attrs.insert(flag, Attr::Int(!set as i64));
+        return Step::Again;
+    }
+    Step::Keep
+}
+
+/// An accumulator of zeros is what a `dot` without one starts from.
+fn from_zero(c: &mut Canon<'_>, id: OpId) -> Step {
+    let acc = c.kernel.op(id).operands.get(2).and_then(|&v| c.constant(v));
+    if matches!(acc, Some(Scalar::Float(z)) if z.to_bits() == 0) {
+        c.kernel.op_mut(id).operands.truncate(2);
         return Step::Again;
     }
     Step::Keep
