@@ -1,4 +1,4 @@
-//! Lists of the critical blocks of each row of a mask.
+//! Lists of the critical blocks of each row of a mask, and the same mask over smaller blocks.
 //!
 //! The same kernel makes the lists of query blocks per key block, from the mask with its last two axes exchanged.
 
@@ -20,4 +20,15 @@ pub fn mask_lists(
         }
     }
     count.at(b, h, i).store(n);
+}
+
+/// `fine[b, h, i, j] = mask[b, h, i / RQ, j / RK]`: the classes of a mask for blocks `RQ` and `RK` times smaller.
+#[kernel(dims(B, H, M, N, MF, NF), grid(i in MF, h in H, b in B))]
+pub fn refine_mask<const RQ: usize, const RK: usize>(
+    mask: &Tensor<i8, { [B, H, M, N] }>,
+    fine: &mut Tensor<i8, { [B, H, MF, NF] }>,
+) {
+    for j in 0..NF {
+        fine.at(b, h, i, j).store(mask.at(b, h, i / RQ, j / RK).load());
+    }
 }

@@ -61,6 +61,7 @@ pub const ALL: &[Entry] = &[
         defaults: &[("TILE", Const::Int(64)), ("FORCED", Const::Bool(false))],
     },
     Entry { def: &mask_lists::mask_lists, defaults: &[] },
+    Entry { def: &mask_lists::refine_mask, defaults: &[("RQ", Const::Int(2)), ("RK", Const::Int(1))] },
     Entry { def: &linear_state::linear_state, defaults: &[T, BK, D, PHI, P, ("GROUP", Const::Int(1))] },
     Entry {
         def: &mask_product::mask_product,

@@ -39,9 +39,9 @@ impl Sla {
     ) -> Result<Grads, RuntimeError> {
         let saved = &forward.saved;
         let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
-        let (m, p, t) = (lq.div_ceil(self.config.blocks().q()), self.parts(), q.elem());
+        let (m, p, t) = (saved.mask.shape()[2], self.parts(), q.elem());
         let linear = self.config.scope() != Scope::None;
-        let consts = self.kernel_consts(t, d);
+        let consts = self.kernel_consts(t, d, saved.tiles);
         let w = self.phi_weight(h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
@@ -87,7 +87,7 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_dq, &consts, &args)?;
         drop(args);
 
-        let columns = forward.mask.transpose(2, 3)?;
+        let columns = saved.mask.transpose(2, 3)?;
         let (grad_state, grad_sums, projection, bias) = if linear {
             let (grad_folded, grad_sums_all) = if self.config.scope() == Scope::All {
                 (self.gather_states(&grad_folded, &columns)?, self.gather_states(&grad_sums, &columns)?)

@@ -4,6 +4,7 @@ use super::Sla;
 use super::run::{elem, int, read, run, size, switch, write};
 use crate::kernels::{mask_lists, router};
 use sla_dsl::ir::Elem;
+use sla_dsl::launch::Space;
 use sla_runtime::{DynTensor, RuntimeError};
 
 /// The critical blocks of each row of a mask.
@@ -13,6 +14,13 @@ pub struct Lists {
     pub index: DynTensor,
     /// `[B, H, rows]` i32.
     pub count: DynTensor,
+}
+
+/// Rows and keys that one step of a kernel works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    pub q: usize,
+    pub k: usize,
 }
 
 /// Edge of the score tiles.
@@ -52,6 +60,35 @@ impl Sla {
         let classes: Vec<u8> = self.config.forced().classes(m, n).iter().map(|&c| c as u8).collect();
         let one = DynTensor::from_bytes(&self.device, Elem::I8, &[1, 1, m, n], &classes)?;
         Ok(one.expand(0, b)?.expand(1, h)?)
+    }
+
+    /// The tiles that kernels use: the configured blocks, or 64 by 64 where those do not fit a GPU's shared memory (f32 at D = 128).
+    pub(super) fn tiles(&self, elem: Elem, d: usize) -> Tiles {
+        let blocks = self.config.blocks();
+        if self.device.space() != Space::Host && elem == Elem::F32 && d > 64 {
+            return Tiles { q: 64, k: 64 };
+        }
+        Tiles { q: blocks.q(), k: blocks.k() }
+    }
+
+    /// The mask over `tiles`, which divide the configured blocks: every part of a block has the block's class.
+    pub(super) fn refine(
+        &self,
+        mask: &DynTensor,
+        tiles: Tiles,
+        queries: usize,
+        keys: usize,
+    ) -> Result<DynTensor, RuntimeError> {
+        let blocks = self.config.blocks();
+        let (rq, rk) = (blocks.q() / tiles.q, blocks.k() / tiles.k);
+        if (rq, rk) == (1, 1) {
+            return Ok(mask.clone());
+        }
+        let (b, h) = (mask.shape()[0], mask.shape()[1]);
+        let mut fine = self.of(Elem::I8, &[b, h, queries.div_ceil(tiles.q), keys.div_ceil(tiles.k)])?;
+        let consts = [size("RQ", rq), size("RK", rk)];
+        run(&self.device, &mask_lists::refine_mask, &consts, &[read(mask), write(&mut fine)])?;
+        Ok(fine)
     }
 
     /// Lists of the critical columns of each row of a mask, which may be a view.

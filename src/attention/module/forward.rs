@@ -1,5 +1,6 @@
 //! The forward pass.
 
+use super::blocks::Tiles;
 use super::linear::LinearState;
 use super::run::{elem, float, read, run, size, switch, write};
 use super::{Lists, Sla, Weights};
@@ -26,6 +27,9 @@ pub struct Forward {
 #[derive(Clone, Debug)]
 pub struct Saved {
     pub(super) sparse_out: DynTensor,
+    /// The mask over the blocks that the kernels work on.
+    pub(super) mask: DynTensor,
+    pub(super) tiles: Tiles,
     pub(super) lists: Lists,
     pub(super) linear: LinearState,
     pub(super) weights: Weights,
@@ -58,10 +62,12 @@ impl Sla {
             Some(mask) => mask.clone(),
             None => self.route(q, k)?,
         };
-        let lists = self.lists(&mask)?;
+        let tiles = self.tiles(q.elem(), d);
+        let fine = self.refine(&mask, tiles, q.shape()[2], k.shape()[2])?;
+        let lists = self.lists(&fine)?;
         let has_linear = self.config.scope() != Scope::None;
         let linear = if has_linear {
-            self.linear_state(k, v, &mask, weights)?
+            self.linear_state(k, v, &fine, tiles.k, weights)?
         } else {
             let p = self.parts();
             let (state, sums) = (self.zeros(&[b, h, 1, p, d, d])?, self.zeros(&[b, h, 1, p, d])?);
@@ -91,22 +97,21 @@ impl Sla {
             float(1.0 / (d as f64).sqrt()),
             float(self.config.eps()),
         ];
-        run(&self.device, &sla_forward::sla_fwd, &self.kernel_consts(q.elem(), d), &args)?;
+        run(&self.device, &sla_forward::sla_fwd, &self.kernel_consts(q.elem(), d, tiles), &args)?;
         drop(args);
-        let saved = Saved { sparse_out, lists, linear, weights: weights.clone() };
+        let saved = Saved { sparse_out, mask: fine, tiles, lists, linear, weights: weights.clone() };
         Ok(Forward { out, lse, mask, saved })
     }
 
     /// Constants of the fused kernels.
-    pub(super) fn kernel_consts(&self, t: Elem, d: usize) -> Vec<(&'static str, Const)> {
-        let blocks = self.config.blocks();
+    pub(super) fn kernel_consts(&self, t: Elem, d: usize, tiles: Tiles) -> Vec<(&'static str, Const)> {
         let mut consts = self.linear_consts(t, d);
         consts.extend([
             elem("T", t),
             STATE_ELEM,
-            size("BQ", blocks.q()),
+            size("BQ", tiles.q),
             size("SUB", 64),
-            size("BK", blocks.k()),
+            size("BK", tiles.k),
             switch("LINEAR", self.config.scope() != Scope::None),
         ]);
         consts

@@ -38,16 +38,16 @@ impl Sla {
         }
     }
 
-    /// States for the forward.
+    /// States for the forward, from key blocks of `bk` tokens.
     pub(super) fn linear_state(
         &self,
         k: &DynTensor,
         v: &DynTensor,
         mask: &DynTensor,
+        bk: usize,
         weights: &Weights,
     ) -> Result<LinearState, RuntimeError> {
         let (b, h, l, d) = (k.shape()[0], k.shape()[1], k.shape()[2], k.shape()[3]);
-        let bk = self.config.blocks().k();
         let p = self.parts();
         let group = if self.config.scope() == Scope::All { GROUP } else { 1 };
         let n = l.div_ceil(bk * group);
