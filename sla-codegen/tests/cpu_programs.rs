@@ -3,6 +3,7 @@
 mod support;
 
 use sla_codegen::target::cpu::{Host, compile_for};
+use sla_codegen::{CodegenError, Options, Stage, Target, Tools};
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{
     Builder, DimExpr, Elem, Facts, GridAxis, Kernel, MemFacts, OpCode, Param, ParamKind, Pred, Scalar,
@@ -167,6 +168,75 @@ fn columns_scalars_and_atomic_additions() {
             agree(&k, &[x.into(), y.into()], &[2, rows as i64, cols as i64], grid, 1e-5);
         }
     }
+}
+
+#[test]
+fn strided_tensors() {
+    for elem in [Elem::F32, Elem::BF16, Elem::I8] {
+        // Transposed, with gaps, and backwards in steps of two.
+        let x = Data::random(elem, &[20, 9], 51).seen_as(&[9, 20], &[1, 9]);
+        let y = Data::random(elem, &[9, 64], 52).seen_as(&[9, 20], &[64, 3]);
+        let out = Data::random(elem, &[9, 20, 2], 53).seen_as(&[9, 20], &[40, 2]);
+        let turned = Data::random(elem, &[9, 20], 54).seen_as(&[20, 9], &[1, 20]);
+        let args = [x.clone().into(), y.clone().into(), out.clone().into(), turned.clone().into()];
+        let k = build(&args, 2, &[1], |b| {
+            let (s, t) = (whole(b, 0, &x), whole(b, 1, &y));
+            let pick = b.cmp(Pred::Lt, b.iota(&[9, 20], 1, L), b.int(7, L), L);
+            let r = b.select(pick, s, t, L);
+            store_whole(b, 2, &out, r);
+            store_whole(b, 3, &turned, b.transpose(r, L));
+        });
+        agree(&k, &args, &[], [1, 1, 1], 0.0);
+    }
+}
+
+#[test]
+fn products_of_tiles_that_both_lie_the_wrong_way() {
+    let (a, c) = (Data::random(Elem::F32, &[48, 33], 61), Data::random(Elem::F32, &[37, 33], 62));
+    let out = Data::new(Elem::F32, &[37, 48], &[0.0]);
+    let args =
+        [a.clone().into(), c.clone().into(), Given::Scalar(Elem::I32, Scalar::Int(3)), out.clone().into()];
+    let k = build(&args, 1, &[1], |b| {
+        let zero = b.constant(Scalar::Float(0.0), Elem::F32, L);
+        let acc = b.broadcast_to(zero, &[48, 37], L);
+        let r = b.for_(b.int(0, L), b.param(2), 1, &[acc], L, |_, v| {
+            let (x, y) = (whole(b, 0, &a), whole(b, 1, &c));
+            let e = b.unary(OpCode::Exp2, b.unary(OpCode::Neg, v[0], L), L);
+            let product = b.dot(x, b.transpose(y, L), Some(e), L);
+            let max = b.reduce(OpCode::ReduceMax, product, 0, L);
+            vec![b.binary(OpCode::Sub, product, max, L)]
+        });
+        store_whole(b, 3, &out, b.transpose(r[0], L));
+    });
+    agree(&k, &args, &[], [1, 1, 1], 1e-4);
+}
+
+#[test]
+fn prints_run_and_every_stage_has_a_text() {
+    let x = Data::random(Elem::F32, &[2, 3], 71);
+    let out = Data::new(Elem::F32, &[2, 3], &[0.0]);
+    let args = [x.clone().into(), out.clone().into()];
+    let k = build(&args, 1, &[1, 2], |b| {
+        let t = whole(b, 0, &x);
+        let column = b.reduce(OpCode::ReduceSum, t, 1, L);
+        let mask = b.cmp(Pred::Gt, t, b.constant(Scalar::Float(0.0), Elem::F32, L), L);
+        b.print("values", &[b.program_id(0, L), column, mask, b.transpose(t, L)], L);
+        b.print("nothing", &[], L);
+        store_whole(b, 1, &out, t);
+    });
+    agree(&k, &args, &[], [1, 2, 1], 0.0);
+    let options = Options::new(Target::Cpu);
+    let text = |stage| sla_codegen::emit(&k, &options, &Tools::default(), stage);
+    for (stage, needle) in [
+        (Stage::Sched, "bytes of scratch memory"),
+        (Stage::Mlir, "func.func @sla_kernel"),
+        (Stage::Ll, "define void @sla_kernel"),
+        (Stage::Ptx, "sla_kernel:"),
+    ] {
+        let text = String::from_utf8(text(stage).unwrap_or_else(|e| panic!("{e}"))).expect("is text");
+        assert!(text.contains(needle), "{stage}: {text}");
+    }
+    assert!(matches!(text(Stage::Cubin), Err(CodegenError::NoStage { .. })));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use sla_codegen::target::cpu::{Host, HostFunction, compile_for};
 use sla_dsl::diag::Loc;
 use sla_dsl::interp;
 use sla_dsl::ir::{
-    AbiArg, Builder, DimExpr, Elem, Facts, GridAxis, Kernel, Param, ParamKind, Scalar, TensorType, Value,
+    AbiArg, Builder, DimExpr, Elem, Facts, GridAxis, Kernel, MemFacts, Param, ParamKind, Scalar, TensorType,
+    Value,
 };
 use sla_dsl::launch::{Arg, Space, TensorArg};
 
@@ -18,6 +19,8 @@ pub const L: Loc = Loc::UNKNOWN;
 pub struct Data {
     pub elem: Elem,
     pub shape: Vec<usize>,
+    strides: Vec<i64>,
+    count: usize,
     words: Vec<u64>,
 }
 
@@ -25,7 +28,9 @@ impl Data {
     /// From numbers, rounded to the element type.
     pub fn new(elem: Elem, shape: &[usize], values: &[f64]) -> Data {
         let n: usize = shape.iter().product();
-        let mut data = Data { elem, shape: shape.to_vec(), words: vec![0; (n * elem.bytes()).div_ceil(8)] };
+        let strides = (0..shape.len()).map(|a| shape[a + 1..].iter().product::<usize>() as i64).collect();
+        let words = vec![0; (n * elem.bytes()).div_ceil(8)];
+        let mut data = Data { elem, shape: shape.to_vec(), strides, count: n, words };
         for (i, &v) in values.iter().cycle().take(n).enumerate() {
             data.set(i, v);
         }
@@ -63,11 +68,10 @@ impl Data {
         }
     }
 
-    /// As numbers.
+    /// Everything in its memory, as numbers.
     pub fn values(&self) -> Vec<f64> {
         let (bytes, w): (&[u8], usize) = (bytemuck::cast_slice(&self.words), self.elem.bytes());
-        let n: usize = self.shape.iter().product();
-        (0..n)
+        (0..self.count)
             .map(|i| {
                 let b = &bytes[i * w..(i + 1) * w];
                 match self.elem {
@@ -86,12 +90,14 @@ impl Data {
         self.words.as_ptr() as usize
     }
 
-    fn strides(&self) -> Vec<i64> {
-        let mut strides = vec![1i64; self.shape.len()];
-        for a in (0..self.shape.len().saturating_sub(1)).rev() {
-            strides[a] = strides[a + 1] * self.shape[a + 1] as i64;
-        }
-        strides
+    /// The same memory seen under another shape and strides, which must stay inside it.
+    pub fn seen_as(mut self, shape: &[usize], strides: &[i64]) -> Data {
+        (self.shape, self.strides) = (shape.to_vec(), strides.to_vec());
+        self
+    }
+
+    fn strides(&self) -> &[i64] {
+        &self.strides
     }
 }
 
@@ -112,7 +118,8 @@ impl From<Data> for Given {
 pub fn param(name: &str, data: &Data, out: bool) -> Param {
     let dims = data.shape.iter().map(|&n| DimExpr::Const(n as i64)).collect();
     let kind = ParamKind::Tensor(TensorType { elem: data.elem, dims, mutable: out });
-    Param { name: name.into(), kind, memory: Default::default() }
+    let packed = data.strides.last().is_none_or(|&s| s == 1);
+    Param { name: name.into(), kind, memory: MemFacts { packed, aligned: false } }
 }
 
 /// A kernel over fixed-size tensors, the last `outs` of which it writes, on a grid of `grid` programs.
@@ -168,7 +175,7 @@ fn lend<'a>(a: &'a Given, p: &Param) -> Arg<'a> {
             let mutable = matches!(&p.kind, ParamKind::Tensor(t) if t.mutable);
             // SAFETY: the data is owned by the test and used by this launch only; it is written through raw memory, never a reference.
             Arg::Tensor(unsafe {
-                TensorArg::from_raw(d.elem, &d.shape, &d.strides(), d.address(), Space::Host, mutable)
+                TensorArg::from_raw(d.elem, &d.shape, d.strides(), d.address(), Space::Host, mutable)
             })
         }
         Given::Scalar(_, s) => Arg::Scalar(*s),

@@ -73,7 +73,7 @@ pub fn emit(kernel: &Kernel, options: &Options, stage: Stage) -> Result<Vec<u8>,
 pub fn emit_for(kernel: &Kernel, host: &Host, stage: Stage) -> Result<Option<Vec<u8>>, CodegenError> {
     if stage == Stage::Sched {
         check::check(kernel)?;
-        return Ok(Some(Schedule::new(kernel, host).text(kernel).into_bytes()));
+        return Ok(Some(Schedule::new(kernel).text(kernel).into_bytes()));
     }
     if !matches!(stage, Stage::Mlir | Stage::Ll | Stage::Ptx) {
         return Ok(None);
@@ -93,7 +93,7 @@ pub fn emit_for(kernel: &Kernel, host: &Host, stage: Stage) -> Result<Option<Vec
 
 fn lowered(kernel: &Kernel, host: &Host) -> Result<Lowered, CodegenError> {
     check::check(kernel)?;
-    let schedule = Schedule::new(kernel, host);
+    let schedule = Schedule::new(kernel);
     check::check_scratch(kernel, &schedule)?;
     Ok(lower::lower(kernel, &schedule, host))
 }

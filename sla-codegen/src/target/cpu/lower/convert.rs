@@ -196,7 +196,7 @@ impl Lower<'_> {
     }
 
     /// Elements as they are in a tensor's memory, as in registers.
-    pub(super) fn from_memory(&mut self, elem: Elem, x: &str, lanes: usize) -> String {
+    pub(super) fn unpack(&mut self, elem: Elem, x: &str, lanes: usize) -> String {
         let depth = self.code.depth();
         match elem {
             Elem::F32 | Elem::I32 => x.to_string(),
@@ -210,8 +210,8 @@ impl Lower<'_> {
         }
     }
 
-    /// The opposite of [`Lower::from_memory`].
-    pub(super) fn to_memory(&mut self, elem: Elem, x: &str, lanes: usize) -> String {
+    /// The opposite of [`Lower::unpack`].
+    pub(super) fn pack(&mut self, elem: Elem, x: &str, lanes: usize) -> String {
         let depth = self.code.depth();
         match elem {
             Elem::F32 | Elem::I32 => x.to_string(),

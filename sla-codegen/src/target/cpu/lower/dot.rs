@@ -71,7 +71,7 @@ impl Lower<'_> {
         if chunks > whole {
             self.strip(p, lines, most_lines, whole * lanes..chunks * lanes, chunks - whole, lanes);
         }
-        if width % lanes != 0 {
+        if !width.is_multiple_of(lanes) {
             self.strip(p, lines, most_lines, chunks * lanes..width, 1, 1);
         }
     }
@@ -79,10 +79,10 @@ impl Lower<'_> {
     /// Lines and vectors of a block: as many products per loaded vector and element as registers allow.
     fn block_shape(&self, lines: usize, chunks: usize) -> (usize, usize) {
         let vectors = if self.host.registers >= 32 { 4 } else { 2 };
-        let vectors = (1..=vectors.min(chunks)).rev().find(|v| chunks % v == 0).unwrap_or(1);
+        let vectors = (1..=vectors.min(chunks)).rev().find(|v| chunks.is_multiple_of(*v)).unwrap_or(1);
         // Besides the block itself the vectors and one repeated element are in registers.
         let most = ((self.host.registers - vectors - 1) / vectors).min(8);
-        let even = (most.div_ceil(2)..=most).rev().find(|r| lines % r == 0);
+        let even = (most.div_ceil(2)..=most).rev().find(|r| lines.is_multiple_of(*r));
         (even.unwrap_or(most).min(lines), vectors)
     }
 

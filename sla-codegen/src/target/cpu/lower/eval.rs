@@ -234,8 +234,7 @@ impl Lower<'_> {
             let at = self.tile_pos(tile, &Pos::new(outer, inner, pos.axis, 1));
             items.push(self.load_view(&view, elem, &at));
         }
-        let (ty, r) = (vector(register(elem), pos.lanes), register(elem));
-        let _ = r;
+        let ty = vector(register(elem), pos.lanes);
         self.code.pure(pos.depth(), &format!("vector.from_elements {} : {ty}", items.join(", ")))
     }
 
@@ -286,22 +285,6 @@ impl Lower<'_> {
                 vector(cell(elem), pos.lanes)
             ));
         }
-    }
-
-    /// Copies a buffer into one with the other axis contiguous.
-    pub(super) fn transpose_copy(&mut self, from: BufferId, to: BufferId) {
-        let (a, b) = (self.s.buffer(from).clone(), self.s.buffer(to).clone());
-        let (source, target) = (self.buffer(from), self.buffer(to));
-        let zero = self.code.fixed(0);
-        self.code.open_nest();
-        let (rows, cols) = (self.code.index(a.outer), self.code.index(a.inner));
-        let row = self.code.open_loop(&zero.ssa, &rows, 1);
-        let col = self.code.open_loop(&zero.ssa, &cols, 1);
-        let value = self.load_view(&source, a.elem, &Pos::new(row.clone(), col.clone(), 1, 1));
-        self.store_view(&target, b.elem, &Pos::new(col, row, 1, 1), &value);
-        self.code.close();
-        self.code.close();
-        self.code.close_nest();
     }
 }
 

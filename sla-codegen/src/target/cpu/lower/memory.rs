@@ -127,7 +127,7 @@ impl Lower<'_> {
                 let v = vector(cell, pos.lanes);
                 l.code.op(&format!("vector.load {}[{at}] : {}, {v}", access.memref, access.ty))
             };
-            let value = l.from_memory(elem, &raw, pos.lanes);
+            let value = l.unpack(elem, &raw, pos.lanes);
             l.store_tile(tile, pos, &value);
         });
         self.code.close_nest();
@@ -168,7 +168,7 @@ impl Lower<'_> {
         let a = self.access(op, &ty);
         let Bound::Dynamic(count, _) = &a.extents[0] else {
             let raw = self.code.op(&format!("memref.load {}[{}] : {}", a.memref, a.base, a.ty));
-            return self.from_memory(elem, &raw, 1);
+            return self.unpack(elem, &raw, 1);
         };
         // Outside it is zero, and nothing is read.
         let zero = self.code.index(0);
@@ -182,7 +182,7 @@ impl Lower<'_> {
              scf.yield {empty} : {cell} }}",
             a.memref, a.base, a.ty
         ));
-        self.from_memory(elem, &name, 1)
+        self.unpack(elem, &name, 1)
     }
 
     /// `store` and `atomic_add`.
@@ -207,7 +207,7 @@ impl Lower<'_> {
                 l.code.op(&format!("memref.atomic_rmw {kind} {value}, {memref}[{at}] : ({r}, {ty}) -> {r}"));
                 return;
             }
-            let raw = l.to_memory(elem, &value, pos.lanes);
+            let raw = l.pack(elem, &value, pos.lanes);
             if pos.lanes == 1 {
                 l.code.line(&format!("memref.store {raw}, {memref}[{at}] : {ty}"));
             } else {

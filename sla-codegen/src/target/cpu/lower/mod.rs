@@ -20,6 +20,7 @@ mod frame;
 mod math;
 mod memory;
 mod reduce;
+mod transpose;
 
 use super::hooks::Site;
 use super::host::Host;

@@ -83,7 +83,7 @@ impl Lower<'_> {
             parts.truncate(half);
         }
         let mut result = self.across_lanes(id, &parts[0], lanes);
-        if line % lanes != 0 {
+        if !line.is_multiple_of(lanes) {
             let r = self.register_of(id).to_string();
             let (from, end) = (self.code.index(line - line % lanes), self.code.index(line));
             let (at, inside) = self.code.open_loop_with(&from, &end, 1, &[(result, r.clone())]);
@@ -121,7 +121,7 @@ impl Lower<'_> {
             let at = self.code.fixed(whole * lanes);
             self.column(id, v, tile, reduced, line, &at, lanes, chunks - whole);
         }
-        if lines % lanes != 0 {
+        if !lines.is_multiple_of(lanes) {
             let (from, end) = (self.code.index(chunks * lanes), self.code.index(lines));
             let at = self.code.open_loop(&from, &end, 1);
             self.column(id, v, tile, reduced, line, &at, 1, 1);

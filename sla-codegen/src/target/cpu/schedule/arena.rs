@@ -80,7 +80,7 @@ fn update_in_place(kernel: &Kernel, nest: &Nest, s: &mut Schedule) {
                     kernel.op(def).code.class(),
                     Class::For | Class::If | Class::Load | Class::Reduce
                 )
-                && !(kernel.op(def).code == OpCode::Reshape)
+                && kernel.op(def).code != OpCode::Reshape
                 && s.home(next) == Home::Buffer
                 && s.axis(next) == s.axis(arg)
                 && yields.iter().filter(|&&v| v == next).count() == 1;

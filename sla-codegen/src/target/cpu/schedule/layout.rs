@@ -6,14 +6,14 @@
 
 use super::place::untransposed;
 use super::reads::{memory_axis, preference};
-use super::{Form, Home, Host, Nest, Schedule, dims, vector_axis};
+use super::{Form, Home, Nest, Schedule, dims, vector_axis};
 use sla_dsl::ir::{Class, Kernel, OpId, Value};
 
 /// What a loop around a transposition is taken to multiply its cost by.
 const TRIPS: f64 = 64.0;
 
 /// Fills in `axes` and `forms`.
-pub fn choose(kernel: &Kernel, nest: &Nest, _host: &Host, s: &mut Schedule) {
+pub fn choose(kernel: &Kernel, nest: &Nest, s: &mut Schedule) {
     for (i, ty) in kernel.types.iter().enumerate() {
         s.axes[i] = vector_axis(dims(ty)).unwrap_or(1);
     }

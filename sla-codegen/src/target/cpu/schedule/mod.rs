@@ -18,7 +18,6 @@ pub use nest::Nest;
 pub use place::untransposed;
 pub use reads::{memory_axis, reduce_axis};
 
-use super::host::Host;
 use sla_dsl::ir::{Elem, Kernel, OpId, Type, Value};
 use std::collections::BTreeMap;
 
@@ -128,7 +127,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// Decides everything.
-    pub fn new(kernel: &Kernel, host: &Host) -> Schedule {
+    pub fn new(kernel: &Kernel) -> Schedule {
         let nest = Nest::new(kernel);
         let (homes, fused) = place::homes(kernel, &nest);
         let mut schedule = Schedule {
@@ -142,7 +141,7 @@ impl Schedule {
             buffers: Vec::new(),
             scratch: 0,
         };
-        layout::choose(kernel, &nest, host, &mut schedule);
+        layout::choose(kernel, &nest, &mut schedule);
         arena::assign(kernel, &nest, &mut schedule);
         schedule
     }

@@ -10,6 +10,8 @@ const DEPTH: u32 = 32;
 const CHEAP: u32 = 2;
 /// The same for values that read no memory.
 const CHEAP_LEAF: u32 = 4;
+/// What a product starts from is written out once for each vector of a block, so it is kept in memory if it takes more than this.
+const START: u32 = 6;
 
 /// What an inline expression costs.
 #[derive(Clone, Copy, Default)]
@@ -57,6 +59,16 @@ pub fn homes(kernel: &Kernel, nest: &Nest) -> (Vec<Home>, BTreeMap<OpId, (OpId, 
         if inline(kernel, nest, id, op, result, cost) {
             homes[result.index()] = Home::Inline;
             costs[result.index()] = cost;
+        }
+    }
+    for &id in &nest.order {
+        let op = kernel.op(id);
+        let start = match op.code {
+            OpCode::Dot => op.operands.get(2),
+            _ => fused.get(&id).map(|(_, other)| other),
+        };
+        if let Some(v) = start.filter(|v| costs[v.index()].instructions > START) {
+            homes[v.index()] = Home::Buffer;
         }
     }
     (homes, fused)

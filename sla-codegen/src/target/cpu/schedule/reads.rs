@@ -2,7 +2,7 @@
 
 use super::place::untransposed;
 use super::{Form, Home, Nest, Schedule, dims, vector_axis};
-use sla_dsl::ir::{Class, Kernel, Op, OpId, ParamKind, Type, Value};
+use sla_dsl::ir::{Class, Kernel, Op, OpCode, OpId, ParamKind, Type, Value};
 
 /// A buffered value that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,9 @@ pub fn reads(kernel: &Kernel, nest: &Nest, s: &Schedule, id: OpId) -> Vec<Read> 
         }
         Class::Store => {
             let v = op.operands[1];
-            let axis = memory_axis(kernel, op, kernel.ty(v))
-                .unwrap_or_else(|| preference(kernel, nest, s, v).unwrap_or(1));
+            // Element by element, as atomic additions are made, any way will do.
+            let vectors = if op.code == OpCode::Store { memory_axis(kernel, op, kernel.ty(v)) } else { None };
+            let axis = vectors.or_else(|| preference(kernel, nest, s, v)).unwrap_or(1);
             go.value(v, axis, false);
         }
         Class::Debug => {

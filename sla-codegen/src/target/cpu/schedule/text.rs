@@ -1,19 +1,18 @@
 //! The `sched` stage: the kernel's ops, each value with its home.
 
-use super::{Home, Nest, Schedule};
+use super::{Home, Schedule};
 use sla_dsl::ir::{BlockId, Kernel, Value};
 use std::fmt::Write;
 
 impl Schedule {
     /// The kernel with its schedule, for people.
     pub fn text(&self, kernel: &Kernel) -> String {
-        let nest = Nest::new(kernel);
         let mut out = format!("kernel {} on cpu: {} bytes of scratch memory\n", kernel.name, self.scratch);
-        self.block(kernel, &nest, kernel.body, 1, &mut out);
+        self.block(kernel, kernel.body, 1, &mut out);
         out
     }
 
-    fn block(&self, kernel: &Kernel, nest: &Nest, block: BlockId, indent: usize, out: &mut String) {
+    fn block(&self, kernel: &Kernel, block: BlockId, indent: usize, out: &mut String) {
         let pad = "  ".repeat(indent);
         for &arg in &kernel.block(block).args {
             let _ = writeln!(out, "{pad}{arg}: {} {}", kernel.ty(arg), self.note(arg));
@@ -35,7 +34,7 @@ impl Schedule {
             }
             out.push('\n');
             for &region in &op.regions {
-                self.block(kernel, nest, region, indent + 1, out);
+                self.block(kernel, region, indent + 1, out);
             }
         }
     }
