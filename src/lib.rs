@@ -3,7 +3,7 @@
 //! [`attention`] is the operator, [`files`] the tensor files it reads and writes, [`cli`] the program `sla`.
 //!
 //! ```
-//! use sla::{Array, Config, Device, Dtype, Inputs, Request, run};
+//! use sla::{Array, Config, DeviceName, Dtype, Inputs, Request, run};
 //!
 //! // One batch entry, two heads, 300 tokens, head dimension 64.
 //! let wave = |step: f64| (0..2 * 300 * 64).map(|i| (f64::from(i) * step).sin()).collect::<Vec<_>>();
@@ -11,7 +11,7 @@
 //! let inputs = Inputs::new(tensor(0.7)?, tensor(1.1)?, tensor(1.9)?);
 //!
 //! let request = Request::new(Config::default(), inputs, false)?;
-//! let (answer, _operator) = run(Device::Auto, &request)?;
+//! let (answer, _operator) = run(DeviceName::Auto, &request)?;
 //! assert_eq!(answer.out.shape(), [1, 2, 300, 64]);
 //! assert_eq!(answer.mask.tally().row_min, 1, "every query block attends to at least one key block");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,6 +23,7 @@ pub mod files;
 pub mod kernels;
 
 pub use attention::{
-    Answer, Array, BlockMask, Blocks, Config, Device, Dtype, FeatureMap, Forced, Inputs, Operator, Request,
-    Scope, Share, run,
+    Answer, Array, BlockMask, Blocks, Config, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope,
+    Share, run,
 };
+pub use sla_runtime::{Device, DeviceName, DynTensor, Tensor};

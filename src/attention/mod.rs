@@ -2,7 +2,7 @@
 //! one signature.
 //!
 //! A [`Config`] says what is computed, [`Inputs`] hold the tensors, a [`Request`] is the two together once they are known to
-//! fit. [`run`] gives the request to the [`Operator`] of a [`Device`] and returns its [`Answer`]. The float64
+//! fit. [`run`] gives the request to the [`Operator`] of a [device](sla_runtime::DeviceName) and returns its [`Answer`]. The float64
 //! [`reference`] is one such operator, and the measure of the others.
 //!
 //! Two branches make the output: softmax attention over the critical blocks, and linear attention over the blocks that the
@@ -11,7 +11,6 @@
 pub mod cases;
 pub mod compare;
 pub mod config;
-pub mod device;
 pub mod dims;
 pub mod forced;
 pub mod inputs;
@@ -26,7 +25,6 @@ pub mod run;
 pub mod tensors;
 
 pub use config::{Blocks, Config, ConfigError, Counts, FeatureMap, Scope, Share};
-pub use device::Device;
 pub use dims::{Dims, Grid};
 pub use forced::Forced;
 pub use inputs::{InputError, Inputs};

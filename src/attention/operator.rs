@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sla_runtime::DeviceName;
 use thiserror::Error;
 
 use super::mask::BlockMask;
@@ -57,12 +58,12 @@ pub struct Gradients {
 #[derive(Debug, Error)]
 pub enum OperatorError {
     /// There is no such device.
-    #[error("device is `{found}`, needed {needed}")]
+    #[error("device is `{found}`, needed one that is here: {reason}")]
     NoDevice {
         /// The device asked for.
-        found: String,
-        /// What there is.
-        needed: String,
+        found: DeviceName,
+        /// Why it cannot be used.
+        reason: String,
     },
     /// The back end failed.
     #[error("{operator}: {source}")]

@@ -1,36 +1,44 @@
-//! From a device to the back end that serves it.
+//! From the name of a device to the back end that serves it.
 
-use super::device::Device;
+use sla_runtime::{CudaError, Device, DeviceName, RuntimeError};
+
 use super::module::Compiled;
 use super::operator::{Answer, Operator, OperatorError};
-use super::reference::Reference;
 use super::request::Request;
 
-/// Runs a request on a device.
+/// Runs a request on a device; with the answer comes the name of what gave it.
 ///
 /// # Errors
 /// [`OperatorError::NoDevice`] when the device is not there; otherwise what its back end reports.
-pub fn run(device: Device, request: &Request) -> Result<(Answer, String), OperatorError> {
+pub fn run(device: DeviceName, request: &Request) -> Result<(Answer, String), OperatorError> {
     let operator = operator(device)?;
     Ok((operator.run(request)?, operator.name()))
 }
 
-/// Every device that this machine has, for checks that go over all of them.
-pub fn present() -> Vec<Device> {
-    vec![Device::Cpu]
+/// The host and every GPU of this machine, for checks that go over all of them.
+pub fn present() -> Vec<DeviceName> {
+    let mut present = vec![DeviceName::Cpu];
+    for ordinal in 0.. {
+        match Device::cuda(ordinal) {
+            Err(RuntimeError::Cuda(CudaError::TooOld { .. })) => {}
+            Err(RuntimeError::Cuda(e)) if e.is_absence() => break,
+            // One that fails is present: whoever uses it is told.
+            _ => present.push(DeviceName::Cuda(ordinal)),
+        }
+    }
+    present
 }
 
 /// The back end of a device.
 ///
 /// # Errors
-/// [`OperatorError::NoDevice`].
-pub fn operator(device: Device) -> Result<Box<dyn Operator>, OperatorError> {
-    match device {
-        Device::Auto | Device::Cpu => Ok(Box::new(Reference)),
-        Device::Interp => Ok(Box::new(Compiled::new(sla_runtime::Device::interp()))),
-        Device::Cuda(_) => Err(OperatorError::NoDevice {
-            found: device.to_string(),
-            needed: "auto, cpu or interp: no GPU is in reach".into(),
-        }),
-    }
+/// [`OperatorError::NoDevice`] when the device is not there, [`OperatorError::Failed`] when it is and does not work.
+pub fn operator(name: DeviceName) -> Result<Box<dyn Operator>, OperatorError> {
+    let device = Device::open(name).map_err(|source| match source {
+        RuntimeError::Cuda(e) if e.is_absence() => {
+            OperatorError::NoDevice { found: name, reason: e.to_string() }
+        }
+        other => OperatorError::Failed { operator: name.to_string(), source: other.into() },
+    })?;
+    Ok(Box::new(Compiled::new(device)))
 }

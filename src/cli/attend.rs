@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use sla_runtime::DeviceName;
 
 use super::error::CliError;
 use super::report::{Report, Seconds};
-use crate::attention::{
-    Answer, Array, Blocks, Config, Data, Device, FeatureMap, Inputs, Request, Scope, Share, run,
-};
+use crate::attention::{Answer, Array, Blocks, Config, Data, FeatureMap, Inputs, Request, Scope, Share, run};
 use crate::files::{self, PendingFile};
 
 /// Apply the operator to the tensors of a safetensors file.
@@ -46,8 +45,8 @@ pub struct Attend {
     #[arg(long, allow_hyphen_values = true)]
     eps: Option<f64>,
     /// Where to run: auto, cpu, cuda, cuda:N or interp.
-    #[arg(long, default_value_t = Device::default())]
-    device: Device,
+    #[arg(long, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
     /// Also compute gradients; needs grad_out.
     #[arg(long)]
     backward: bool,

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use sla_runtime::DeviceName;
 
 use super::error::CliError;
 use crate::attention::cases::case;
 use crate::attention::compare::{Measured, compare};
-use crate::attention::{Device, Request, run};
+use crate::attention::{Request, run};
 use crate::files::PendingFile;
 
 /// Compare devices with the float64 reference on random problems.
@@ -20,7 +21,7 @@ use crate::files::PendingFile;
 pub struct Check {
     /// The device to check; without it, every device that is present.
     #[arg(long)]
-    device: Option<Device>,
+    device: Option<DeviceName>,
     /// Seed of the first case; the others follow it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -78,7 +79,7 @@ impl Check {
 }
 
 /// Runs and measures one case.
-fn one(device: Device, seed: u64) -> Result<Checked, CliError> {
+fn one(device: DeviceName, seed: u64) -> Result<Checked, CliError> {
     let reject = |reason: String| CliError::Make { what: "a random case", reason };
     let request = case(seed).map_err(|error| reject(error.to_string()))?;
     let (answer, operator) = run::run(device, &request)?;

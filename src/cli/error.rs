@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use thiserror::Error;
 
+use super::emit::EmitError;
 use crate::attention::{ConfigError, InputError, OperatorError};
 use crate::files::FileError;
 
@@ -37,6 +38,9 @@ pub enum CliError {
     /// A back end that cannot do what it was asked.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// A kernel that cannot be emitted.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
     /// A device that computes something else than the reference.
     #[error(
         "{wrong} of {cases} cases are wrong: {output} of {first} is off by {error:.1e}, needed at most {tolerance:.1e}"
@@ -80,6 +84,7 @@ impl CliError {
             CliError::Operator(OperatorError::Failed { .. })
             | CliError::Make { .. }
             | CliError::Wrong { .. } => 1,
+            CliError::Emit(error) if error.is_internal() => 1,
             _ => 2,
         }
     }

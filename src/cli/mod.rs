@@ -2,7 +2,9 @@
 
 mod attend;
 mod check;
+mod emit;
 mod error;
+mod nearest;
 mod report;
 
 use std::io::Write;
@@ -26,6 +28,8 @@ enum Command {
     Attend(attend::Attend),
     /// Compare devices with the float64 reference on random problems.
     Check(check::Check),
+    /// Print a kernel at a stage of its compilation.
+    Emit(emit::Emit),
 }
 
 /// Parses the command line and runs the command: status 0 when it is done, 2 for an error of the user's, 1 for another.
@@ -33,6 +37,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
         Ok(Cli { command: Command::Check(check) }) => check.run(),
+        Ok(Cli { command: Command::Emit(emit) }) => emit.run(),
         Err(error) if error::is_help(&error) => error.exit(),
         Err(error) => Err(CliError::usage(&error)),
     };

@@ -6,6 +6,7 @@
 
 pub mod block_sparse;
 pub mod delta;
+mod entry;
 pub mod feature_map;
 pub mod flash;
 pub mod flash_backward;
@@ -22,15 +23,9 @@ pub mod totals;
 pub mod vector_add;
 
 use sla_dsl::ir::Elem;
-use sla_dsl::lang::{Const, KernelDef};
+use sla_dsl::lang::Const;
 
-/// A shipped kernel with constants that make a sensible default for `sla emit` and for snapshots.
-pub struct Entry {
-    /// Its definition.
-    pub def: &'static KernelDef,
-    /// Default constants, by name.
-    pub defaults: &'static [(&'static str, Const)],
-}
+pub use entry::Entry;
 
 const T: (&str, Const) = ("T", Const::Elem(Elem::BF16));
 const S: (&str, Const) = ("S", Const::Elem(Elem::F32));

@@ -130,8 +130,8 @@ fn settings_out_of_range() {
     }
     bench.refuses(&["--scope", "paper"], &["scope is `paper`", "marginal|complement|all|none"]);
     bench.refuses(&["--phi", "gelu"], &["phi is `gelu`", "softmax|elu|relu|hedgehog"]);
-    bench.refuses(&["--device", "tpu"], &["device is `tpu`", "cuda:N"]);
-    bench.refuses(&["--device", "cuda:x"], &["device is `cuda:x`"]);
+    bench.refuses(&["--device", "tpu"], &["unknown device `tpu`", "cuda:N"]);
+    bench.refuses(&["--device", "cuda:x"], &["unknown device `cuda:x`"]);
 }
 
 #[test]

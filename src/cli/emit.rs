@@ -1,0 +1,202 @@
+//! `sla emit`: a shipped kernel at any stage of its compilation. What the stages hold is the code generator's business.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use sla_codegen::{Arch, CodegenError, Options, Stage, Target};
+use sla_dsl::diag::Diagnostics;
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::{Const, Consts, GenericKind};
+use thiserror::Error;
+
+use super::error::CliError;
+use super::nearest;
+use crate::files::PendingFile;
+use crate::kernels::{ALL, Entry, find};
+
+/// Print a kernel at a stage of its compilation; without a kernel, list the kernels.
+#[derive(Args)]
+pub struct Emit {
+    /// The kernel; see --list.
+    kernel: Option<String>,
+    /// List the kernels with their constants and default values.
+    #[arg(long)]
+    list: bool,
+    /// What to compile for: cpu, sm_80, sm_89, sm_90a, sm_100a or sm_120a.
+    #[arg(long, default_value_t = Target::Cpu, value_parser = target)]
+    target: Target,
+    /// How far to compile: tile, sched, mlir, ll, ptx, cubin or sass.
+    #[arg(long, default_value_t = Stage::Tile, value_parser = stage)]
+    stage: Stage,
+    /// Another value for one of the kernel's constants; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    set: Vec<String>,
+    /// For sizes that are multiples of their blocks, so that there are no tails.
+    #[arg(long)]
+    even: bool,
+    /// Write to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Why a kernel was not emitted.
+#[derive(Debug, Error)]
+pub enum EmitError {
+    /// No such kernel.
+    #[error("unknown kernel `{found}`; the kernels are {}{}", names(), nearest::hint(found, each_name()))]
+    Kernel {
+        /// The name given.
+        found: String,
+    },
+    /// `--set` without a name or a value.
+    #[error("found `--set {found}`, needed `--set NAME=VALUE`")]
+    Set {
+        /// What was given.
+        found: String,
+    },
+    /// No such constant.
+    #[error("{kernel} has no constant `{found}`; {needed}{hint}")]
+    Constant {
+        /// The kernel.
+        kernel: &'static str,
+        /// The name given.
+        found: String,
+        /// The constants there are.
+        needed: String,
+        /// The one that was probably meant.
+        hint: String,
+    },
+    /// A value that the constant cannot have.
+    #[error("constant {name} is `{found}`, needed {needed}")]
+    Value {
+        /// The constant.
+        name: &'static str,
+        /// The value given.
+        found: String,
+        /// What it may be.
+        needed: String,
+    },
+    /// Constants that do not go together.
+    #[error("{}", .0.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Build(Diagnostics),
+    /// The code generator refuses.
+    #[error(transparent)]
+    Codegen(#[from] CodegenError),
+    /// Machine code on a terminal.
+    #[error("stage {stage} is bytes and standard output is a terminal, needed --out FILE or a pipe")]
+    Terminal {
+        /// The stage.
+        stage: Stage,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
+}
+
+impl EmitError {
+    /// Whether the compiler failed at its own work.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, EmitError::Codegen(CodegenError::Internal { .. } | CodegenError::Invalid(_)))
+    }
+}
+
+impl Emit {
+    /// Emits, or lists.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub fn run(self) -> Result<(), CliError> {
+        let Some(name) = self.kernel.as_deref().filter(|_| !self.list) else {
+            return self.write(list().as_bytes());
+        };
+        let entry = find(name).ok_or_else(|| EmitError::Kernel { found: name.to_owned() })?;
+        let consts = constants(entry, &self.set)?;
+        if self.stage == Stage::Cubin && self.out.is_none() && std::io::stdout().is_terminal() {
+            return Err(EmitError::Terminal { stage: self.stage }.into());
+        }
+        let kernel = entry.kernel(&consts, self.even).map_err(EmitError::Build)?;
+        let (options, tools) = (Options::new(self.target), sla_runtime::env::tools());
+        let bytes = sla_codegen::emit(&kernel, &options, &tools, self.stage).map_err(EmitError::from)?;
+        self.write(&bytes)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
+        if let Some(path) = &self.out {
+            return Ok(PendingFile::create(path)?.commit(bytes)?);
+        }
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            // Whoever reads has seen enough.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            done => Ok(done.map_err(EmitError::Output)?),
+        }
+    }
+}
+
+/// The default constants with those of `--set`.
+fn constants(entry: &Entry, set: &[String]) -> Result<Consts, EmitError> {
+    let mut chosen = Vec::new();
+    for text in set {
+        let (found, value) = text.split_once('=').ok_or_else(|| EmitError::Set { found: text.clone() })?;
+        let generics = entry.def.generics;
+        let Some(generic) = generics.iter().find(|g| g.name == found) else {
+            let names: Vec<_> = generics.iter().map(|g| g.name).collect();
+            let needed = match names.is_empty() {
+                true => "it has none".to_owned(),
+                false => format!("its constants are {}", names.join(", ")),
+            };
+            let hint = nearest::hint(found, names);
+            return Err(EmitError::Constant { kernel: entry.def.name, found: found.into(), needed, hint });
+        };
+        chosen.push((generic.name, constant(generic.name, generic.kind, value)?));
+    }
+    Ok(entry.consts_with(&chosen))
+}
+
+fn constant(name: &'static str, kind: GenericKind, text: &str) -> Result<Const, EmitError> {
+    let (value, needed) = match kind {
+        GenericKind::Elem(allowed) => {
+            let names: Vec<_> = allowed.iter().map(|e| e.name()).collect();
+            let elem = Elem::from_name(text).filter(|e| allowed.contains(e));
+            (elem.map(Const::Elem), format!("one of {}", names.join(", ")))
+        }
+        GenericKind::Int => {
+            let size = text.parse().ok().filter(|&size: &i64| size > 0);
+            (size.map(Const::Int), "a positive whole number".to_owned())
+        }
+        GenericKind::Bool => (text.parse().ok().map(Const::Bool), "true or false".to_owned()),
+    };
+    value.ok_or_else(|| EmitError::Value { name, found: text.to_owned(), needed })
+}
+
+fn stage(text: &str) -> Result<Stage, String> {
+    text.parse().map_err(|e: String| e + &nearest::hint(text, Stage::ALL.map(Stage::name)))
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    let names = std::iter::once("cpu").chain(Arch::ALL.map(Arch::name));
+    text.parse().map_err(|e: String| e + &nearest::hint(text, names))
+}
+
+fn each_name() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|entry| entry.def.name)
+}
+
+fn names() -> String {
+    each_name().collect::<Vec<_>>().join(", ")
+}
+
+/// A line for each kernel and one for its constants.
+fn list() -> String {
+    let mut text = String::new();
+    for entry in ALL {
+        let about = entry.def.doc.trim().lines().next().unwrap_or_default().trim();
+        let consts: Vec<_> = entry.defaults.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        text += &format!("{:<16} {about}\n", entry.def.name);
+        if !consts.is_empty() {
+            text += &format!("{:<16} {}\n", "", consts.join(" "));
+        }
+    }
+    text
+}

@@ -1,0 +1,150 @@
+//! Problems of the operator that are run on a device and held against the float64 reference. The tests of each device choose
+//! from them; the tolerances are those of `sla check`.
+
+mod views;
+
+use sla::attention::compare::compare;
+use sla::attention::module::Compiled;
+use sla::attention::random::Random;
+use sla::attention::{Data, Dims};
+use sla::{
+    Array, Blocks, Config, Device, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope, Share,
+};
+
+pub use views::strided_views;
+
+/// Class of a block of the mask by its row and column.
+type Class = fn(usize, usize) -> i8;
+
+/// One problem; everything is drawn from a fixed seed.
+pub struct Problem {
+    pub dtype: Dtype,
+    pub dims: Dims,
+    pub config: Config,
+    /// Replaces the router.
+    pub mask: Option<Class>,
+}
+
+/// Sizes: batch entries, heads, queries, keys, head dimension.
+pub fn dims([batch, heads, queries, keys, head_dim]: [usize; 5]) -> Dims {
+    Dims { batch, heads, queries, keys, head_dim }
+}
+
+/// Three tenths of each row critical and two negligible.
+pub fn config(scope: Scope, phi: FeatureMap, blocks: Blocks) -> Config {
+    let share = |value| Share::new(value).unwrap();
+    Config::new(scope, share(0.3), share(0.2)).with_phi(phi).with_blocks(blocks)
+}
+
+fn blocks(q: usize, k: usize) -> Blocks {
+    Blocks::new(q, k).unwrap()
+}
+
+impl Problem {
+    fn request(&self) -> Request {
+        let Dims { batch: b, heads: h, queries, keys, head_dim: d } = self.dims;
+        let mut random = Random::new(queries as u64 * 1000 + keys as u64);
+        let mut array = |dtype, shape: &[usize], deviation| {
+            let values = random.normals(shape.iter().product(), deviation);
+            Array::from_f64(dtype, shape.to_vec(), &values).unwrap()
+        };
+        let over_d = (d as f64).sqrt().recip();
+        let mut inputs = Inputs::new(
+            array(self.dtype, &[b, h, queries, d], 1.0),
+            array(self.dtype, &[b, h, keys, d], 1.0),
+            array(self.dtype, &[b, h, keys, d], 1.0),
+        );
+        inputs.proj_weight = Some(array(Dtype::F32, &[d, d], over_d));
+        inputs.proj_bias = Some(array(Dtype::F32, &[d], 0.1));
+        inputs.grad_out = Some(array(self.dtype, &[b, h, queries, d], 1.0));
+        if self.config.phi() == FeatureMap::Hedgehog {
+            inputs.phi_weight = Some(array(Dtype::F32, &[h, d, d], over_d));
+        }
+        inputs.mask = self.mask.map(|class| {
+            let grid = self.dims.grid(self.config.blocks());
+            let one = (0..grid.rows * grid.cols).map(|at| class(at / grid.cols, at % grid.cols));
+            let all: Vec<i8> = one.collect::<Vec<_>>().repeat(grid.bh());
+            Array::new(grid.shape().to_vec(), Data::I8(all)).unwrap()
+        });
+        Request::new(self.config.clone(), inputs, true).unwrap()
+    }
+
+    /// Runs forward and backward, and asserts that every output is near enough.
+    pub fn check(&self, device: &Device) {
+        let request = self.request();
+        let (config, what) = (&self.config, format!("{:?} {}", self.dtype, self.dims));
+        let what = format!(
+            "{device}: {what} scope {} phi {} blocks {}",
+            config.scope(),
+            config.phi(),
+            config.blocks()
+        );
+        let answer = Compiled::new(device.clone()).run(&request).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let measured = compare(&request, &answer).unwrap();
+        assert_eq!(measured.len(), 8, "{what}");
+        let beyond: Vec<_> = measured.iter().filter(|m| !m.passes()).collect();
+        assert!(beyond.is_empty(), "{what}: {beyond:?}");
+    }
+}
+
+/// Every scope with every feature map and block shape; each such pair of the latter in one of the element types and head
+/// dimensions, so that every two of these choices meet.
+pub fn every_choice(device: &Device) {
+    let (dtypes, head_dims) = ([Dtype::F32, Dtype::Bf16, Dtype::F16], [64, 128]);
+    for (p, &phi) in FeatureMap::EVERY.iter().enumerate() {
+        for (b, blocks) in Blocks::EVERY.into_iter().enumerate() {
+            let (dtype, head_dim) = (dtypes[(p + b) % 3], head_dims[(p + b % 2) % 2]);
+            for &scope in Scope::EVERY {
+                let (dims, config) = (dims([1, 2, 200, 330, head_dim]), config(scope, phi, blocks));
+                Problem { dtype, dims, config, mask: None }.check(device);
+            }
+        }
+    }
+}
+
+/// Lengths below a block, at its edge and beyond; more queries than keys and fewer; several batch entries.
+pub fn every_kind_of_length(device: &Device) {
+    for [b, h, queries, keys] in [[1, 1, 1, 1], [1, 2, 37, 150], [2, 2, 128, 64], [3, 1, 65, 63]] {
+        for &scope in Scope::EVERY {
+            let config = config(scope, FeatureMap::Softmax, blocks(64, 64));
+            Problem { dtype: Dtype::F32, dims: dims([b, h, queries, keys, 64]), config, mask: None }
+                .check(device);
+        }
+    }
+}
+
+/// Masks with rows that lack a class, and with one class throughout.
+pub fn every_kind_of_mask(device: &Device) {
+    let masks: [Class; 5] = [
+        // Rows of one class, in turn, and then one with all three.
+        |row, col| [1, 0, -1, [1, 0, -1][col % 3]][row % 4],
+        // Rows without marginal blocks.
+        |row, col| if row % 2 == 0 && col % 2 == 0 { 1 } else { -1 },
+        |_, _| 1,
+        |_, _| 0,
+        |_, _| -1,
+    ];
+    for mask in masks {
+        for &scope in Scope::EVERY {
+            let config = config(scope, FeatureMap::Softmax, blocks(64, 64));
+            let dims = dims([1, 2, 250, 200, 64]);
+            Problem { dtype: Dtype::F32, dims, config, mask: Some(mask) }.check(device);
+        }
+    }
+}
+
+/// Blocks forced in and out of what the router selects.
+pub fn forced_blocks(device: &Device) {
+    let kinds = [
+        Forced { sink_keys: 1, ..Forced::default() },
+        Forced { dense_queries: 1, critical: vec![(2, 3)], ..Forced::default() },
+        Forced { excluded: (0..9).map(|col| (1, col)).collect(), ..Forced::default() },
+    ];
+    for forced in kinds {
+        for &scope in Scope::EVERY {
+            let config = config(scope, FeatureMap::Softmax, blocks(64, 64)).with_forced(forced.clone());
+            let dims = dims([1, 1, 250, 300, 64]);
+            Problem { dtype: Dtype::F32, dims, config, mask: None }.check(device);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `sla emit` as a user meets it.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Exit status, standard output, standard error.
+fn emit(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sla"));
+    let output = command.arg("emit").args(arguments).current_dir(dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs in an empty folder and asserts status 2, one line that has all `parts`, and no file.
+fn refuses(arguments: &[&str], parts: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, stdout, stderr) = emit(dir.path(), arguments);
+    assert_eq!((status, stdout.as_str(), stderr.lines().count()), (2, "", 1), "{arguments:?}: {stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "{arguments:?}: `{part}` is not in {stderr}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?} left a file");
+}
+
+#[test]
+fn every_kernel_is_listed_with_its_constants() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, stdout, stderr) = emit(dir.path(), &[]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    for entry in sla::kernels::ALL {
+        assert!(stdout.lines().any(|line| line.split(' ').next() == Some(entry.def.name)), "{stdout}");
+    }
+    assert!(stdout.contains("T=bf16 BM=128 BN=128 BK=32"), "{stdout}");
+    assert_eq!(emit(dir.path(), &["matmul", "--list"]).1, stdout);
+}
+
+#[test]
+fn a_kernel_is_printed_with_the_constants_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, stdout, stderr) = emit(dir.path(), &["matmul", "--set", "BM=64", "--set", "T=f16"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("64x128xf32") && stdout.contains("f16"), "{stdout}");
+    let parsed = sla_dsl::ir::parse(&stdout).unwrap();
+    assert_eq!((parsed.name.as_str(), parsed.to_string()), ("matmul", stdout.clone()));
+
+    let (_, even, _) = emit(dir.path(), &["matmul", "--set", "BM=64", "--set", "T=f16", "--even"]);
+    assert_ne!(even, stdout, "without tails the kernel is another");
+
+    let arguments = ["matmul", "--set", "BM=64", "--set", "T=f16", "--out", "matmul.tile"];
+    assert_eq!(emit(dir.path(), &arguments), (0, String::new(), String::new()));
+    assert_eq!(std::fs::read_to_string(dir.path().join("matmul.tile")).unwrap(), stdout);
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_known_ones() {
+    refuses(&["matmull"], &["unknown kernel `matmull`", "vector_add, row_softmax", "did you mean `matmul`?"]);
+    refuses(&["matmul", "--stage", "ptxx"], &["unknown stage `ptxx`", "tile, sched", "did you mean `ptx`?"]);
+    refuses(&["matmul", "--target", "sm_90"], &["unknown target `sm_90`", "did you mean `sm_90a`?"]);
+    refuses(&["matmul", "--set", "BX=1"], &["matmul has no constant `BX`", "T, BM, BN, BK", "did you mean"]);
+    refuses(&["mask_lists", "--set", "B=1"], &["mask_lists has no constant `B`; it has none"]);
+}
+
+#[test]
+fn constants_that_cannot_be_are_refused() {
+    refuses(&["matmul", "--set", "BM"], &["`--set BM`", "NAME=VALUE"]);
+    refuses(&["matmul", "--set", "BM=-4"], &["BM is `-4`, needed a positive whole number"]);
+    refuses(&["matmul", "--set", "T=f64"], &["T is `f64`, needed one of", "bf16"]);
+    refuses(&["flash_fwd", "--set", "CAUSAL=1"], &["CAUSAL is `1`, needed true or false"]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused() {
+    refuses(&["matmul", "--out", "no/such/folder/file"], &["no/such/folder/file"]);
+}
