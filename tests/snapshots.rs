@@ -1,0 +1,69 @@
+//! What the compiler makes of a few kernels, as text that a reviewer reads: `.tile` as written, `.sched` and `.ptx` for two
+//! architectures. Every PTX must also pass ptxas, without local memory.
+//!
+//! `INSTA_UPDATE=always cargo test --test snapshots` accepts what the compiler makes now; read the difference before you commit it.
+
+use sla::kernels;
+use sla_codegen::ptxas::assemble;
+use sla_codegen::{Arch, Options, Stage, Target, Tools, emit};
+
+const ARCHS: [Arch; 2] = [Arch::Sm80, Arch::Sm90a];
+
+fn text(kernel: &str, target: Target, stage: Stage) -> String {
+    let entry = kernels::find(kernel).unwrap();
+    let built = entry.kernel(&entry.consts(), false).unwrap();
+    let bytes = emit(&built, &Options::new(target), &Tools::default(), stage);
+    String::from_utf8(bytes.unwrap_or_else(|e| panic!("{kernel} {target} {stage}: {e}"))).unwrap()
+}
+
+fn matches(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+fn snapshots(kernel: &str) {
+    matches(&format!("{kernel}.tile"), &text(kernel, Target::Cpu, Stage::Tile));
+    let tools = sla_runtime::env::tools();
+    if tools.ptxas.is_none() {
+        eprintln!("{kernel}: its PTX is not assembled: no ptxas; `cargo xtask setup` installs it");
+    }
+    for arch in ARCHS {
+        let name = arch.name();
+        matches(&format!("{kernel}.{name}.sched"), &text(kernel, Target::Cuda(arch), Stage::Sched));
+        let ptx = text(kernel, Target::Cuda(arch), Stage::Ptx);
+        matches(&format!("{kernel}.{name}.ptx"), &ptx);
+        if tools.ptxas.is_some() {
+            let report =
+                assemble(&tools, &ptx, arch).unwrap_or_else(|e| panic!("{kernel} {name}: {e}")).report;
+            let local = (report.stack, report.spill_stores, report.spill_loads);
+            assert_eq!(local, (0, 0, 0), "{kernel} {name} uses local memory: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn matmul() {
+    snapshots("matmul");
+}
+
+#[test]
+fn flash_fwd() {
+    snapshots("flash_fwd");
+}
+
+#[test]
+fn sparse_fwd() {
+    snapshots("sparse_fwd");
+}
+
+#[test]
+fn sla_fwd() {
+    snapshots("sla_fwd");
+}
+
+#[test]
+fn sla_bwd_dkdv() {
+    snapshots("sla_bwd_dkdv");
+}
