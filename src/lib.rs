@@ -27,3 +27,8 @@ pub use attention::{
     Share, run,
 };
 pub use sla_runtime::{Device, DeviceName, DynTensor, Tensor};
+
+/// The example of the README is tested like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

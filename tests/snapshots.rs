@@ -1,5 +1,5 @@
-//! What the compiler makes of a few kernels, as text that a reviewer reads: `.tile` as written, `.sched` and `.ptx` for two
-//! architectures. Every PTX must also pass ptxas, without local memory.
+//! What the compiler makes of a few kernels, as text that a reviewer reads: `.tile` as written, `.sched` for two architectures,
+//! `.ptx` where it is short enough to be read. Every PTX must also pass ptxas, without local memory.
 //!
 //! `INSTA_UPDATE=always cargo test --test snapshots` accepts what the compiler makes now; read the difference before you commit it.
 
@@ -23,7 +23,7 @@ fn matches(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-fn snapshots(kernel: &str) {
+fn snapshots(kernel: &str, with_ptx: &[Arch]) {
     matches(&format!("{kernel}.tile"), &text(kernel, Target::Cpu, Stage::Tile));
     let tools = sla_runtime::env::tools();
     if tools.ptxas.is_none() {
@@ -33,7 +33,9 @@ fn snapshots(kernel: &str) {
         let name = arch.name();
         matches(&format!("{kernel}.{name}.sched"), &text(kernel, Target::Cuda(arch), Stage::Sched));
         let ptx = text(kernel, Target::Cuda(arch), Stage::Ptx);
-        matches(&format!("{kernel}.{name}.ptx"), &ptx);
+        if with_ptx.contains(&arch) {
+            matches(&format!("{kernel}.{name}.ptx"), &ptx);
+        }
         if tools.ptxas.is_some() {
             let report =
                 assemble(&tools, &ptx, arch).unwrap_or_else(|e| panic!("{kernel} {name}: {e}")).report;
@@ -45,25 +47,25 @@ fn snapshots(kernel: &str) {
 
 #[test]
 fn matmul() {
-    snapshots("matmul");
+    snapshots("matmul", &[Arch::Sm80]);
 }
 
 #[test]
 fn flash_fwd() {
-    snapshots("flash_fwd");
+    snapshots("flash_fwd", &ARCHS);
 }
 
 #[test]
 fn sparse_fwd() {
-    snapshots("sparse_fwd");
+    snapshots("sparse_fwd", &[Arch::Sm80]);
 }
 
 #[test]
 fn sla_fwd() {
-    snapshots("sla_fwd");
+    snapshots("sla_fwd", &[Arch::Sm80]);
 }
 
 #[test]
 fn sla_bwd_dkdv() {
-    snapshots("sla_bwd_dkdv");
+    snapshots("sla_bwd_dkdv", &[]);
 }

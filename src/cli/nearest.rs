@@ -2,9 +2,10 @@
 
 /// `; did you mean ...?` if one of the names is so near that it was probably meant, otherwise nothing.
 pub fn hint<'a>(found: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    let near = names.into_iter().map(|name| (distance(found, name), name)).min();
+    // Of two as near, the one that only has more letters.
+    let near = names.into_iter().map(|name| (distance(found, name), !name.starts_with(found), name)).min();
     match near {
-        Some((edits, name)) if edits <= name.chars().count().div_ceil(3) => {
+        Some((edits, _, name)) if edits <= name.chars().count().div_ceil(3) => {
             format!("; did you mean `{name}`?")
         }
         _ => String::new(),
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(hint("flash_fw", names), "; did you mean `flash_fwd`?");
         assert_eq!(hint("mat_mul", names), "; did you mean `matmul`?");
         assert_eq!(hint("convolution", names), "");
+        assert_eq!(hint("sm_90", ["sm_80", "sm_90a"]), "; did you mean `sm_90a`?");
         assert_eq!(hint("x", []), "");
     }
 }
