@@ -1,5 +1,6 @@
 //! Times dense and block-sparse attention on the host: one head, f32, D = 64. Prints a line per case, and with `--json FILE` writes the
-//! samples. `benches/numpy_flash.py` times the same dense computation in numpy.
+//! samples. `benches/numpy_flash.py` times the same dense computation in numpy. Both give seconds by the clock and seconds of processor time
+//! (all threads together); on a machine that is shared with others only the latter can be compared.
 //!
 //! `cargo bench --bench host_attention -- [--length L] [--blocks BQ,BK] [--samples N] [--json FILE] [--emit STAGE]`
 
@@ -10,7 +11,7 @@ use sla_dsl::ir::Facts;
 use sla_dsl::lang::KernelDef;
 use sla_runtime::{Device, Tensor};
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const D: usize = 64;
 
@@ -30,30 +31,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let device = Device::cpu();
     let mut rows = Vec::new();
-    for (what, times) in [("dense", dense(&device, &a)?), ("sparse", sparse(&device, &a)?)] {
+    for (what, (times, busy)) in [("dense", dense(&device, &a)?), ("sparse", sparse(&device, &a)?)] {
         let best = times.iter().copied().fold(f64::INFINITY, f64::min);
-        let mut sorted = times.clone();
-        sorted.sort_by(f64::total_cmp);
-        let median = sorted[sorted.len() / 2];
+        let (median, busy_median) = (median(&times), median(&busy));
         let work =
             4.0 * (a.length * a.length * D) as f64 * if what == "dense" { 1.0 } else { 1.0 - a.sparsity };
         println!(
-            "{what}: L {} blocks {:?}: median {median:.4} s, best {best:.4} s, {:.1} GFLOP/s",
+            "{what}: L {} blocks {:?}: median {median:.4} s, best {best:.4} s, processor {busy_median:.4} s, {:.1} GFLOP/s",
             a.length,
             a.blocks,
             work / median / 1e9
         );
-        rows.push(json!({ "what": what, "seconds": times, "median": median }));
+        rows.push(json!({
+            "what": what,
+            "seconds": times,
+            "median": median,
+            "processor_seconds": busy,
+            "processor_median": busy_median,
+        }));
     }
     if let Some(path) = &a.json {
         let record = json!({
             "device": device.describe(),
             "processor": processor(),
+            "unix_time": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
             "shape": [1, 1, a.length, D],
             "dtype": "f32",
             "blocks": [a.blocks.0, a.blocks.1],
             "sparsity": a.sparsity,
-            "method": "wall clock per launch after one launch that compiles; all samples given",
+            "method": "per launch, after one launch that compiles; all samples given",
             "rows": rows,
         });
         std::fs::write(path, serde_json::to_string_pretty(&record)? + "\n")?;
@@ -98,19 +104,39 @@ fn random(device: &Device, l: usize, seed: u64) -> Result<Tensor<f32>, Box<dyn E
     Ok(Tensor::from_vec(device, &[1, 1, l, D], data)?)
 }
 
+/// Seconds by the clock and of processor time, one each per sample.
+type Times = (Vec<f64>, Vec<f64>);
+
 /// Times `launch` after one run that compiles.
 fn timed(
     samples: usize,
     mut launch: impl FnMut() -> Result<(), Box<dyn Error>>,
-) -> Result<Vec<f64>, Box<dyn Error>> {
+) -> Result<Times, Box<dyn Error>> {
     launch()?;
-    let mut times = Vec::with_capacity(samples);
+    let mut times = Times::default();
     for _ in 0..samples {
-        let start = Instant::now();
+        let (start, busy) = (Instant::now(), processor_seconds());
         launch()?;
-        times.push(start.elapsed().as_secs_f64());
+        times.0.push(start.elapsed().as_secs_f64());
+        times.1.push(processor_seconds() - busy);
     }
     Ok(times)
+}
+
+/// What all threads of this process have run for.
+fn processor_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = tasks.filter_map(|t| {
+        let text = std::fs::read_to_string(t.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    nanoseconds.sum::<u64>() as f64 * 1e-9
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 macro_rules! with_blocks {
@@ -124,7 +150,7 @@ macro_rules! with_blocks {
     };
 }
 
-fn dense(device: &Device, a: &Arguments) -> Result<Vec<f64>, Box<dyn Error>> {
+fn dense(device: &Device, a: &Arguments) -> Result<Times, Box<dyn Error>> {
     let [q, k, v] =
         [random(device, a.length, 1)?, random(device, a.length, 2)?, random(device, a.length, 3)?];
     let mut out = Tensor::<f32>::zeros(device, &[1, 1, a.length, D])?;
@@ -135,7 +161,7 @@ fn dense(device: &Device, a: &Arguments) -> Result<Vec<f64>, Box<dyn Error>> {
     })
 }
 
-fn sparse(device: &Device, a: &Arguments) -> Result<Vec<f64>, Box<dyn Error>> {
+fn sparse(device: &Device, a: &Arguments) -> Result<Times, Box<dyn Error>> {
     let [q, k, v] =
         [random(device, a.length, 1)?, random(device, a.length, 2)?, random(device, a.length, 3)?];
     let mut out = Tensor::<f32>::zeros(device, &[1, 1, a.length, D])?;

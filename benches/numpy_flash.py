@@ -46,22 +46,26 @@ def main():
         return out
 
     attention()
-    times = []
+    times, busy = [], []
     for _ in range(a.samples):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         attention()
         times.append(time.perf_counter() - start)
+        busy.append(time.process_time() - worked)
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     print(json.dumps({
         "what": "numpy",
         "numpy": np.__version__,
         "blas": f"{blas['name']} {blas['version']}",
+        "unix_time": int(time.time()),
         "threads": a.threads,
         "shape": [1, 1, a.length, 64],
         "blocks": [bq, bk],
         "seconds": times,
         "median": sorted(times)[len(times) // 2],
-    }))
+        "processor_seconds": busy,
+        "processor_median": sorted(busy)[len(busy) // 2],
+    }, indent=2))
 
 
 main()

@@ -81,6 +81,7 @@ impl Host {
         let options = PassBuilderOptions::create();
         options.set_loop_vectorization(false);
         options.set_loop_slp_vectorization(false);
+        options.set_loop_unrolling(false);
         module.run_passes("default<O3>", &machine, options).map_err(|e| failed(e.to_string()))?;
         Ok(machine)
     }
