@@ -1,6 +1,7 @@
 //! Sparse-linear attention: softmax attention over the blocks that matter, linear attention over others, as one operator.
 //!
-//! [`attention`] is the operator, [`files`] the tensor files it reads and writes, [`cli`] the program `sla`.
+//! [`attention`] is the operator, [`files`] the tensor files it reads and writes, [`cli`] the program `sla`,
+//! [`demo`] its main job on a real clip.
 //!
 //! ```
 //! use sla::{Array, Config, DeviceName, Dtype, Inputs, Request, run};
@@ -19,6 +20,7 @@
 
 pub mod attention;
 pub mod cli;
+pub mod demo;
 pub mod files;
 pub mod kernels;
 

@@ -32,13 +32,20 @@ pub fn present() -> Vec<DeviceName> {
 /// The back end of a device.
 ///
 /// # Errors
-/// [`OperatorError::NoDevice`] when the device is not there, [`OperatorError::Failed`] when it is and does not work.
+/// As [`open`].
 pub fn operator(name: DeviceName) -> Result<Box<dyn Operator>, OperatorError> {
-    let device = Device::open(name).map_err(|source| match source {
+    Ok(Box::new(Compiled::new(open(name)?)))
+}
+
+/// The device of a name.
+///
+/// # Errors
+/// [`OperatorError::NoDevice`] when the device is not there, [`OperatorError::Failed`] when it is and does not work.
+pub fn open(name: DeviceName) -> Result<Device, OperatorError> {
+    Device::open(name).map_err(|source| match source {
         RuntimeError::Cuda(e) if e.is_absence() => {
             OperatorError::NoDevice { found: name, reason: e.to_string() }
         }
         other => OperatorError::Failed { operator: name.to_string(), source: other.into() },
-    })?;
-    Ok(Box::new(Compiled::new(device)))
+    })
 }

@@ -2,6 +2,7 @@
 
 mod attend;
 mod check;
+mod demo;
 mod emit;
 mod error;
 mod nearest;
@@ -28,6 +29,8 @@ enum Command {
     Attend(attend::Attend),
     /// Compare devices with the float64 reference on random problems.
     Check(check::Check),
+    /// Denoise the bundled clip by dense attention, by SLA, and by each half of SLA alone.
+    Demo(demo::Demo),
     /// Print a kernel at a stage of its compilation.
     Emit(emit::Emit),
 }
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
         Ok(Cli { command: Command::Check(check) }) => check.run(),
+        Ok(Cli { command: Command::Demo(demo) }) => demo.run(),
         Ok(Cli { command: Command::Emit(emit) }) => emit.run(),
         Err(error) if error::is_help(&error) => error.exit(),
         Err(error) => Err(CliError::usage(&error)),
