@@ -14,13 +14,13 @@ pub struct Patch {
 
 impl Patch {
     /// Numbers in a patch.
-    pub fn len(self) -> usize {
+    pub fn numbers(self) -> usize {
         self.side * self.side * COLOURS
     }
 
     /// The patches of all places, `[places, side, side, 3]`; pixels outside are mirrored in.
     pub fn take(self, clip: &Clip, places: &[Place]) -> Vec<f32> {
-        let mut values = Vec::with_capacity(places.len() * self.len());
+        let mut values = Vec::with_capacity(places.len() * self.numbers());
         for place in places {
             for (row, column) in self.pixels(place) {
                 values.extend(clip.pixel(place.frame, row, column));
@@ -35,7 +35,7 @@ impl Patch {
         let (height, width) = (like.height() as isize, like.width() as isize);
         let mut sums = vec![[0f64; COLOURS]; like.frames() * like.height() * like.width()];
         let mut counts = vec![0u32; sums.len()];
-        for (place, patch) in places.iter().zip(patches.chunks_exact(self.len())) {
+        for (place, patch) in places.iter().zip(patches.chunks_exact(self.numbers())) {
             for ((row, column), colours) in self.pixels(place).zip(patch.as_chunks::<COLOURS>().0) {
                 if (0..height).contains(&row) && (0..width).contains(&column) {
                     let at = (place.frame * like.height() + row as usize) * like.width() + column as usize;

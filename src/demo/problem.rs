@@ -49,8 +49,8 @@ impl Recipe {
     pub fn of(noisy: &Clip) -> Recipe {
         let places = places(noisy);
         let patches = FEATURE.take(noisy, &places);
-        let features = Basis::of(&patches, FEATURE.len(), HEAD_DIM - 1);
-        let values = Basis::of(&VALUE.take(noisy, &places), VALUE.len(), VALUE.len());
+        let features = Basis::of(&patches, FEATURE.numbers(), HEAD_DIM - 1);
+        let values = Basis::of(&VALUE.take(noisy, &places), VALUE.numbers(), VALUE.numbers());
         let projected = features.project(&patches);
         let squares = projected.iter().map(|&f| f64::from(f).powi(2)).sum::<f64>();
         Recipe { offset: squares / places.len() as f64 / STRENGTH, features, values }
