@@ -73,9 +73,9 @@ fn settings_that_there_are_not_are_refused() {
     let with = |more: &[&str]| refusal(&[&["--out", out.to_str().unwrap()], more].concat());
     assert!(with(&["--critical", "1.5"]).contains("share is 1.5, needed a number from 0 to 1"));
     assert!(with(&["--critical", "-0.1"]).contains("share is -0.1"));
-    assert!(with(&["--device", "gpu"]).contains("device is `gpu`"));
+    assert!(with(&["--device", "gpu"]).contains("unknown device `gpu`"));
     assert!(with(&["--steps", "many"]).contains("many"));
-    assert!(with(&["--device", "cuda:63"]).contains("device is `cuda:63`, needed one that is present"));
+    assert!(with(&["--device", "cuda:63"]).contains("device is `cuda:63`, needed one that is here"));
     assert!(refusal(&[]).contains("--out"));
     assert!(!out.exists() || names(&out).is_empty(), "no file half-written");
 }

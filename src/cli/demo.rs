@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use sla_runtime::DeviceName;
 
 use super::error::CliError;
-use crate::attention::{Device, OperatorError, Share};
+use crate::attention::run::open;
+use crate::attention::{OperatorError, Share};
 use crate::demo::{DemoError, Outcome, Progress, Scene, Settings, run};
 use crate::files::{FileError, PendingFile};
 
@@ -24,8 +26,8 @@ pub struct Demo {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Where to run: auto, cpu, cuda, cuda:N or interp, which takes a crop of the frames.
-    #[arg(long, default_value_t = Device::default())]
-    device: Device,
+    #[arg(long, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
     /// Determines the noise and the course of the fits.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -51,8 +53,8 @@ impl Demo {
         let pictures = Outcome::PICTURES.into_iter().map(pending).collect::<Result<Vec<_>, _>>()?;
         let report = pending(REPORT)?;
 
-        let device = self.open()?;
-        let scene = if self.device == Device::Interp { Scene::small() } else { Scene::whole() };
+        let device = open(self.device)?;
+        let scene = if self.device == DeviceName::Interp { Scene::small() } else { Scene::whole() };
         let settings = Settings { seed: self.seed, steps: self.steps, critical: self.critical, scene };
         let mut bar = Bar::new();
         let outcome = run(&device, &settings, &mut bar).map_err(|error| self.failed(error))?;
@@ -67,14 +69,6 @@ impl Demo {
         // A closed standard output takes nothing from the work.
         let _ = self.print(&outcome);
         Ok(())
-    }
-
-    fn open(&self) -> Result<sla_runtime::Device, CliError> {
-        let missing = |error: sla_runtime::RuntimeError| OperatorError::NoDevice {
-            found: self.device.to_string(),
-            needed: format!("one that is present: {error}"),
-        };
-        Ok(self.device.to_string().parse().map_err(missing)?)
     }
 
     fn failed(&self, error: DemoError) -> CliError {
