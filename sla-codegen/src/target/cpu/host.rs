@@ -72,7 +72,7 @@ impl Host {
                 &self.features,
                 OptimizationLevel::Aggressive,
                 RelocMode::PIC,
-                CodeModel::JITDefault,
+                CodeModel::Small,
             )
             .ok_or_else(|| failed(format!("LLVM has no machine for {triple:?} {}", self.cpu)))?;
         module.set_triple(&triple);
