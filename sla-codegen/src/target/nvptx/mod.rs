@@ -5,6 +5,7 @@
 mod check;
 mod layout;
 mod lower;
+mod placement;
 mod ptx;
 mod schedule;
 mod text;

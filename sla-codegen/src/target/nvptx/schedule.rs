@@ -4,6 +4,7 @@
 //! `sched` stage prints it. It decides and writes no code.
 
 use super::layout::{Comp, Family};
+use super::placement::place;
 use crate::Options;
 use crate::analysis::{Divisors, Parents, TensorUse, ahead_slice, box_axes, tensor_uses};
 use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Type, Value};
@@ -220,12 +221,8 @@ impl<'k> Planner<'k> {
             ring.slice.sort_by_key(|id| body.ops.iter().position(|o| o == id));
             ring.slice.dedup();
         }
-        let mut at = 0usize;
-        for b in &mut buffers {
-            b.offset = at;
-            at += (b.bytes() * b.stages as usize).next_multiple_of(128);
-        }
-        Schedule { family, buffers, rings, buffer_bytes: at }
+        let buffer_bytes = place(self.kernel, &mut buffers, &rings);
+        Schedule { family, buffers, rings, buffer_bytes }
     }
 
     /// Shape and element type of a value that ldmatrix or its f32 counterpart could read.
