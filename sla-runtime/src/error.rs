@@ -5,6 +5,7 @@ use crate::tensor::TensorError;
 use sla_codegen::CodegenError;
 use sla_dsl::diag::{Diagnostic, Diagnostics};
 use sla_dsl::interp::InterpError;
+use sla_dsl::ir::Elem;
 use sla_dsl::launch::{LaunchError, Space};
 use thiserror::Error;
 
@@ -53,6 +54,20 @@ pub enum RuntimeError {
         found: usize,
         /// The rank needed.
         needed: usize,
+    },
+    /// A tensor of another shape or element type than an operator takes.
+    #[error("{what} is {found_elem} {found:?}, needed {needed_elem} {needed:?}")]
+    Shape {
+        /// The operator's name for it.
+        what: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// Its element type.
+        found_elem: Elem,
+        /// The shape needed.
+        needed: Vec<usize>,
+        /// The element type needed.
+        needed_elem: Elem,
     },
     /// A device's name that is none.
     #[error("unknown device `{0}`; the devices are auto, cpu, cuda, cuda:N, interp")]

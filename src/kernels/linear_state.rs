@@ -7,7 +7,7 @@ use sla_dsl::prelude::*;
 /// blocks are summed anyway.
 ///
 /// Rows past the end of a ragged block count as absent (φ of a zero row is not zero).
-#[kernel(dims(B, H, L), grid(j in L.div_ceil(BK * GROUP), h in H, b in B))]
+#[kernel(dims(B, H, L), require(P <= 2), grid(j in L.div_ceil(BK * GROUP), h in H, b in B))]
 pub fn linear_state<
     T: Float,
     const BK: usize,

@@ -23,7 +23,7 @@ pub fn mask_lists(
 }
 
 /// `fine[b, h, i, j] = mask[b, h, i / RQ, j / RK]`: the classes of a mask for blocks `RQ` and `RK` times smaller.
-#[kernel(dims(B, H, M, N, MF, NF), grid(i in MF, h in H, b in B))]
+#[kernel(dims(B, H, M, N, MF, NF), require(MF <= M * RQ, NF <= N * RK), grid(i in MF, h in H, b in B))]
 pub fn refine_mask<const RQ: usize, const RK: usize>(
     mask: &Tensor<i8, { [B, H, M, N] }>,
     fine: &mut Tensor<i8, { [B, H, MF, NF] }>,

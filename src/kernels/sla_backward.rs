@@ -9,7 +9,7 @@ use super::feature_map::{HEDGEHOG, feature, feature_grad};
 use sla_dsl::prelude::*;
 
 /// Per query block: `delta = rowsum(dO ∘ O^s)`, and with `LINEAR` also `delta_linear = D^l`, `rden = r`, `dH'` and `dZ`.
-#[kernel(dims(B, H, LQ, SM), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(dims(B, H, LQ, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
 pub fn sla_bwd_pre<
     T: Float,
     S: Float,
@@ -62,7 +62,7 @@ pub fn sla_bwd_pre<
 }
 
 /// `grad_q`: the sparse part over the row's list, the linear part in the epilogue.
-#[kernel(dims(B, H, LQ, LK, W, SM), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(dims(B, H, LQ, LK, W, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
 pub fn sla_bwd_dq<
     T: Float,
     S: Float,
@@ -132,7 +132,7 @@ pub fn sla_bwd_dq<
 /// `grad_state` and `grad_sums` have one entry per key block (`SN = N`), or one for all of them (`SN = 1`).
 #[kernel(
     dims(B, H, LQ, LK, W, SN),
-    require(BQ % SUB == 0),
+    require(BQ % SUB == 0, P <= 2),
     grid(n in LK.div_ceil(BK), h in H, b in B),
 )]
 pub fn sla_bwd_dkdv<

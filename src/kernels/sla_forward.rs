@@ -11,7 +11,7 @@ use sla_dsl::prelude::*;
 ///
 /// Without `LINEAR` the state, its sums and the bias are not read: sparse attention alone.
 /// `sparse_out` gets `O^s`, which the backward needs.
-#[kernel(dims(B, H, LQ, LK, W, SM), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(dims(B, H, LQ, LK, W, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
 pub fn sla_fwd<
     T: Float,
     S: Float,

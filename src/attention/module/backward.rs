@@ -1,9 +1,11 @@
 //! The backward pass.
 
 use super::run::{elem, float, read, run, size, write};
+use super::shapes::{rank_4, same};
 use super::{Forward, Sla};
 use crate::attention::config::Scope;
 use crate::kernels::{projection, sla_backward};
+use sla_dsl::ir::Elem;
 use sla_runtime::{DynTensor, RuntimeError};
 
 /// Gradients of the sum of `out ∘ grad_out`.
@@ -38,8 +40,14 @@ impl Sla {
         grad_out: &DynTensor,
     ) -> Result<Grads, RuntimeError> {
         let saved = &forward.saved;
+        rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
         let (m, p, t) = (saved.mask.shape()[2], self.parts(), q.elem());
+        // What the forward saved belongs to tensors of these shapes, or its lists point elsewhere.
+        let n = k.shape()[2].div_ceil(saved.tiles.k);
+        same("the saved mask", &saved.mask, Elem::I8, &[b, h, lq.div_ceil(saved.tiles.q), n])?;
+        same("the saved output", &saved.sparse_out, t, q.shape())?;
+        same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
         let consts = self.kernel_consts(t, d, saved.tiles);
         let w = self.phi_weight(h, d, &saved.weights)?;

@@ -2,6 +2,7 @@
 
 use super::Sla;
 use super::run::{elem, int, read, run, size, switch, write};
+use super::shapes::rank_4;
 use crate::kernels::{mask_lists, router};
 use sla_dsl::ir::Elem;
 use sla_dsl::launch::Space;
@@ -32,6 +33,7 @@ impl Sla {
     /// # Errors
     /// What a launch reports.
     pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<DynTensor, RuntimeError> {
+        rank_4(&[("q", q), ("k", k)])?;
         let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
         let blocks = self.config.blocks();
         let pool = |x: &DynTensor, block: usize| {
@@ -96,6 +98,7 @@ impl Sla {
     /// # Errors
     /// What a launch reports.
     pub fn lists(&self, mask: &DynTensor) -> Result<Lists, RuntimeError> {
+        rank_4(&[("the mask", mask)])?;
         let mut index = self.of(Elem::I32, mask.shape())?;
         let mut count = self.of(Elem::I32, &mask.shape()[..3])?;
         run(&self.device, &mask_lists::mask_lists, &[], &[read(mask), write(&mut index), write(&mut count)])?;

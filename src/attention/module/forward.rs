@@ -3,6 +3,7 @@
 use super::blocks::Tiles;
 use super::linear::LinearState;
 use super::run::{elem, float, read, run, size, switch, write};
+use super::shapes::{rank_4, same};
 use super::{Lists, Sla, Weights};
 use crate::attention::config::Scope;
 use crate::kernels::sla_forward;
@@ -52,14 +53,15 @@ impl Sla {
         mask: Option<&DynTensor>,
     ) -> Result<Forward, RuntimeError> {
         let shape = q.shape();
-        for (what, x) in [("q", q), ("k", k), ("v", v)] {
-            if x.shape().len() != 4 {
-                return Err(RuntimeError::Rank { what, found: x.shape().len(), needed: 4 });
-            }
-        }
+        rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, d) = (shape[0], shape[1], shape[3]);
         let mask = match mask {
-            Some(mask) => mask.clone(),
+            Some(mask) => {
+                let blocks = self.config.blocks();
+                let (m, n) = (shape[2].div_ceil(blocks.q()), k.shape()[2].div_ceil(blocks.k()));
+                same("the mask", mask, Elem::I8, &[b, h, m, n])?;
+                mask.clone()
+            }
             None => self.route(q, k)?,
         };
         let tiles = self.tiles(q.elem(), d);

@@ -31,9 +31,9 @@ impl Sla {
         match &weights.phi {
             Some(w) => Ok(w.clone()),
             None => {
-                let one = |i: usize| if i / d % d == i % d { 1f32 } else { 0.0 };
-                let identity: Vec<f32> = (0..h * d * d).map(one).collect();
-                sla_runtime::Tensor::<f32>::from_vec(&self.device, &[h, d, d], identity).map(Into::into)
+                let identity: Vec<f32> = (0..d * d).map(|i| if i / d == i % d { 1.0 } else { 0.0 }).collect();
+                let one = sla_runtime::Tensor::<f32>::from_vec(&self.device, &[1, d, d], identity)?;
+                Ok(one.expand(0, h)?.into())
             }
         }
     }

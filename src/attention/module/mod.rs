@@ -10,6 +10,7 @@ mod forward;
 mod linear;
 mod operator;
 mod run;
+mod shapes;
 
 pub use backward::Grads;
 pub use blocks::Lists;
