@@ -32,7 +32,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Steps of each fit.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     steps: usize,
     /// Share of the key blocks of a row that softmax attention takes; at least one block.
     #[arg(long, value_name = "SHARE", default_value = "0.05", allow_hyphen_values = true)]
