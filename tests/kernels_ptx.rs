@@ -99,7 +99,7 @@ fn wide_heads_on_sm_90a() {
 
 #[test]
 fn wide_heads_on_sm_120a() {
-    none(Arch::Sm120a, D128, WIDE, WIDE);
+    none(Arch::Sm120a, D128, &[], WIDE);
 }
 
 #[test]

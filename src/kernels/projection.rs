@@ -29,7 +29,10 @@ pub fn weight_grad<const D: usize, const CHUNK: usize>(
 ) {
     let mut acc = zeros::<f32>([D, D]);
     for i in c * CHUNK..((c + 1) * CHUNK).min(X) {
-        acc += dot(grad_folded.at(i).block::<D>(0).load().t(), state.at(i).block::<D>(0).load());
+        // In parts of 32 rows, which fit shared memory everywhere.
+        for r in 0..D / 32 {
+            acc += dot(grad_folded.at(i).block::<32>(r).load().t(), state.at(i).block::<32>(r).load());
+        }
     }
     out.at(c).block::<D>(0).store(acc);
 }

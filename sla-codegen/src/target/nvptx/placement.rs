@@ -2,14 +2,15 @@
 //!
 //! A buffer lives from its load (a ring's buffer: from its loop, whose prologue fills it) to the end of the last op that reads it, seen
 //! from the block of the load: a reader inside a loop keeps it for the whole loop. Sharing is sound because the lowering puts a barrier before
-//! every fill and before every prologue, so that all threads are past the last read of whatever was there. Scratch is not placed here.
+//! every fill and before every prologue, so that all threads are past the last read of whatever was there. Scratch is placed
+//! by the lowering, behind the buffers that are alive at its op.
 
 use super::schedule::{Buffer, Ring};
 use crate::analysis::{Parents, Uses};
 use sla_dsl::ir::{BlockId, Kernel, OpCode, OpId, Value};
 
-/// Sets every buffer's offset; returns the bytes that all of them take.
-pub fn place(kernel: &Kernel, buffers: &mut [Buffer], rings: &[Ring]) -> usize {
+/// Sets every buffer's offset and life; returns where each op starts and ends in program order.
+pub fn place(kernel: &Kernel, buffers: &mut [Buffer], rings: &[Ring]) -> Vec<(usize, usize)> {
     let life = Life::new(kernel);
     let spans: Vec<(usize, usize)> = buffers
         .iter()
@@ -21,15 +22,13 @@ pub fn place(kernel: &Kernel, buffers: &mut [Buffer], rings: &[Ring]) -> usize {
         .collect();
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&i| spans[i].0);
-    let mut total = 0;
     for (n, &i) in order.iter().enumerate() {
-        let size = size(&buffers[i]);
+        buffers[i].life = spans[i];
+        buffers[i].offset = 0;
+        let size = buffers[i].end();
         let alive = |j: &&usize| spans[**j].0 < spans[i].1 && spans[i].0 < spans[**j].1;
-        let mut taken: Vec<(usize, usize)> = order[..n]
-            .iter()
-            .filter(alive)
-            .map(|&j| (buffers[j].offset, buffers[j].offset + self::size(&buffers[j])))
-            .collect();
+        let mut taken: Vec<(usize, usize)> =
+            order[..n].iter().filter(alive).map(|&j| (buffers[j].offset, buffers[j].end())).collect();
         taken.sort();
         let mut at = 0;
         for (start, end) in taken {
@@ -39,14 +38,8 @@ pub fn place(kernel: &Kernel, buffers: &mut [Buffer], rings: &[Ring]) -> usize {
             at = at.max(end);
         }
         buffers[i].offset = at;
-        total = total.max(at + size);
     }
-    total
-}
-
-/// Bytes of all copies, in whole lines.
-fn size(b: &Buffer) -> usize {
-    (b.bytes() * b.stages as usize).next_multiple_of(128)
+    life.ops
 }
 
 /// Program order as numbers: an op spans `start..end`, the ops inside it lie between.

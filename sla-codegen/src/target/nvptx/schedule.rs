@@ -75,12 +75,19 @@ pub struct Buffer {
     pub stages: u32,
     /// Where it starts in shared memory.
     pub offset: usize,
+    /// From where to where in program order its content is needed.
+    pub life: (usize, usize),
 }
 
 impl Buffer {
     /// Bytes of one copy.
     pub fn bytes(&self) -> usize {
         self.rows * self.cols * self.elem.bytes()
+    }
+
+    /// Where it ends in shared memory.
+    pub fn end(&self) -> usize {
+        self.offset + (self.bytes() * self.stages as usize).next_multiple_of(128)
     }
 }
 
@@ -108,6 +115,8 @@ pub struct Schedule {
     pub rings: Vec<Ring>,
     /// Bytes of all buffers.
     pub buffer_bytes: usize,
+    /// Where each op starts and ends in program order.
+    pub order: Vec<(usize, usize)>,
 }
 
 impl Schedule {
@@ -119,6 +128,13 @@ impl Schedule {
     /// The buffer that a value lives in.
     pub fn buffer_of(&self, v: Value) -> Option<usize> {
         self.buffers.iter().position(|b| b.value == v)
+    }
+
+    /// Where shared memory is free while an op runs.
+    pub fn free_from(&self, op: OpId) -> usize {
+        let (start, end) = self.order[op.index()];
+        let alive = self.buffers.iter().filter(|b| b.life.0 < end && start < b.life.1);
+        alive.map(Buffer::end).max().unwrap_or(0)
     }
 
     /// The ring of a loop.
@@ -198,7 +214,8 @@ impl<'k> Planner<'k> {
                 continue;
             };
             let fill = if self.can_copy_async(load, &divisors) { Fill::Async } else { Fill::Registers };
-            let mut buffer = Buffer { load, value, rows, cols, elem, fill, stages: 1, offset: 0 };
+            let mut buffer =
+                Buffer { load, value, rows, cols, elem, fill, stages: 1, offset: 0, life: (0, 0) };
             if stages > 1
                 && fill == Fill::Async
                 && let Some((at, slice)) = self.ring(load)
@@ -221,8 +238,9 @@ impl<'k> Planner<'k> {
             ring.slice.sort_by_key(|id| body.ops.iter().position(|o| o == id));
             ring.slice.dedup();
         }
-        let buffer_bytes = place(self.kernel, &mut buffers, &rings);
-        Schedule { family, buffers, rings, buffer_bytes }
+        let order = place(self.kernel, &mut buffers, &rings);
+        let buffer_bytes = buffers.iter().map(Buffer::end).max().unwrap_or(0);
+        Schedule { family, buffers, rings, buffer_bytes, order }
     }
 
     /// Shape and element type of a value that ldmatrix or its f32 counterpart could read.

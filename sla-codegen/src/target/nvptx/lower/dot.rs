@@ -12,14 +12,42 @@ use super::shared::SharedTile;
 use super::{Lower, Val};
 use crate::target::nvptx::schedule::{DotOperand, dot_operand};
 use crate::target::nvptx::text::{Ssa, Ty};
-use sla_dsl::ir::{Elem, OpId};
+use sla_dsl::ir::{Elem, OpId, Value};
+
+/// The most that one operand takes in scratch.
+const PART_BYTES: usize = 16 * 1024;
 
 /// The first operand.
 enum Left {
     /// Canonical registers.
     Regs(Vec<Ssa>),
-    /// In shared memory; `true` if stored `[K, M]`.
-    Shared(SharedTile, bool),
+    /// In shared memory: `transposed` if stored `[K, M]`, `whole` if all of the contracted axis is there.
+    Shared { tile: SharedTile, transposed: bool, whole: bool },
+}
+
+impl Left {
+    /// Whether steps are counted from the start of the contracted axis.
+    fn whole(&self) -> bool {
+        match self {
+            Left::Regs(_) => true,
+            Left::Shared { whole, .. } => *whole,
+        }
+    }
+}
+
+/// The second operand; `whole` if all of the contracted axis is there.
+#[derive(Clone, Copy)]
+struct Right {
+    tile: SharedTile,
+    whole: bool,
+}
+
+/// A part of a tile in registers on its way to scratch.
+struct Staged {
+    tile: SharedTile,
+    regs: Vec<Ssa>,
+    shape: [usize; 2],
+    first: [usize; 2],
 }
 
 /// Sizes of a dot in fragments.
@@ -29,8 +57,12 @@ struct Size {
     m: usize,
     /// Columns of 8.
     n: usize,
-    /// Steps of 16 halves or 8 floats.
+    /// Steps of 16 halves or 8 floats in this part of the contracted axis.
     k: usize,
+    /// The first of them.
+    first: usize,
+    /// Steps of the whole axis.
+    all: usize,
 }
 
 impl Lower<'_> {
@@ -39,73 +71,109 @@ impl Lower<'_> {
         let result = op.results[0];
         let (a, b) = (dot_operand(self.k, &self.defs, id, 0), dot_operand(self.k, &self.defs, id, 1));
         let elem = self.elem(a.value);
-        let acc = match op.operands.get(2) {
+        let mut acc = match op.operands.get(2) {
             Some(&c) => self.regs(c),
             None => {
                 let zero = self.t.f32(0.0);
                 vec![zero; self.registers(result).1]
             }
         };
-        let (left, right) = self.operands(a, b);
         let out = self.layout_of(result);
         let k = self.k.ty(b.value).shape().map_or(0, |s| s[usize::from(b.transposed)]);
+        let step = if elem.is_half() { 16 } else { 8 };
         let columns = out.regs.iter().take_while(|r| r[0] == out.regs[0][0]).count();
-        let size = Size {
-            m: out.regs.len() / columns / 2,
-            n: columns / 2,
-            k: k / if elem.is_half() { 16 } else { 8 },
-        };
         let rows: Vec<u32> = out.regs.iter().step_by(columns).map(|r| r[0]).collect();
-        let regs = if elem.is_half() {
-            self.dot_half(elem, size, &rows, &left, right, b.transposed, acc)
-        } else {
-            self.dot_f32(size, &rows, &left, right, b.transposed, acc)
-        };
-        self.set(result, regs);
+        let length = self.part_length(a, b, k);
+        for first in (0..k).step_by(length) {
+            let (left, right) = self.operands(a, b, first, length);
+            let size = Size {
+                m: out.regs.len() / columns / 2,
+                n: columns / 2,
+                k: length / step,
+                first: first / step,
+                all: k / step,
+            };
+            acc = if elem.is_half() {
+                self.dot_half(elem, size, &rows, &left, right, b.transposed, acc)
+            } else {
+                self.dot_f32(size, &rows, &left, right, b.transposed, acc)
+            };
+        }
+        self.set(result, acc);
     }
 
-    /// Brings the operands to where the instructions want them.
-    fn operands(&mut self, a: DotOperand, b: DotOperand) -> (Left, SharedTile) {
+    /// Whether an operand must be written to scratch first.
+    fn is_staged(&self, operand: DotOperand, first: bool) -> bool {
+        !matches!(self.env.get(&operand.value), Some(Val::Shared(_))) && (operand.transposed || !first)
+    }
+
+    /// How much of the contracted axis is done at a time, so that operands in scratch do not take more than [`PART_BYTES`] each.
+    fn part_length(&self, a: DotOperand, b: DotOperand, k: usize) -> usize {
+        let bytes = |o: DotOperand| self.k.ty(o.value).count() * self.elem(o.value).bytes();
+        let staged = [(a, true), (b, false)].into_iter().filter(|&(o, first)| self.is_staged(o, first));
+        let most = staged.map(|(o, _)| bytes(o)).max().unwrap_or(0);
+        let mut parts = 1;
+        while most / parts > PART_BYTES && k.is_multiple_of(parts * 2 * 32) {
+            parts *= 2;
+        }
+        k / parts
+    }
+
+    /// Brings the part of the operands from `first` on the contracted axis to where the instructions want them.
+    fn operands(&mut self, a: DotOperand, b: DotOperand, first: usize, length: usize) -> (Left, Right) {
         let placed = |l: &Self, v| match l.env.get(&v) {
             Some(Val::Shared(s)) => Some(*s),
             _ => None,
         };
-        let mut staged: Vec<(SharedTile, Vec<Ssa>)> = Vec::new();
-        let mut used = 0;
-        let right = placed(self, b.value).unwrap_or_else(|| self.stage(b.value, &mut used, &mut staged));
+        let mut staged: Vec<Staged> = Vec::new();
+        let right = match placed(self, b.value) {
+            Some(tile) => Right { tile, whole: true },
+            None => {
+                Right { tile: self.stage(b.value, !b.transposed, first, length, &mut staged), whole: false }
+            }
+        };
         let left = match placed(self, a.value) {
-            Some(s) => Left::Shared(s, a.transposed),
+            Some(tile) => Left::Shared { tile, transposed: a.transposed, whole: true },
             None if a.transposed => {
-                let same = a.value == b.value;
-                let s = if same { right } else { self.stage(a.value, &mut used, &mut staged) };
-                Left::Shared(s, true)
+                // The same tile contracted along the same axis is there already.
+                let same = a.value == b.value && !b.transposed;
+                let tile =
+                    if same { right.tile } else { self.stage(a.value, true, first, length, &mut staged) };
+                Left::Shared { tile, transposed: true, whole: false }
             }
             None => Left::Regs(self.regs(a.value)),
         };
         if !staged.is_empty() {
             self.t.barrier();
-            for (tile, regs) in staged {
-                self.write_shared_tile(tile, &regs);
+            for s in staged {
+                self.write_shared_part(s.tile, &s.regs, s.shape, s.first);
             }
             self.t.barrier();
         }
         (left, right)
     }
 
+    /// Reserves scratch for a part of a tile in registers: rows from `first` if the contracted axis runs along them, else columns.
     fn stage(
         &mut self,
-        v: sla_dsl::ir::Value,
-        used: &mut usize,
-        staged: &mut Vec<(SharedTile, Vec<Ssa>)>,
+        v: Value,
+        along_rows: bool,
+        first: usize,
+        length: usize,
+        staged: &mut Vec<Staged>,
     ) -> SharedTile {
         let regs = self.regs(v);
-        let shape = self.k.ty(v).shape().unwrap_or(&[1, 1]).to_vec();
+        let shape = match self.k.ty(v).shape() {
+            Some(&[rows, cols]) => [rows, cols],
+            _ => [1, 1],
+        };
         let elem = self.elem(v);
-        let bytes = shape[0] * shape[1] * elem.bytes();
-        let addr = self.scratch(*used, bytes);
-        *used += bytes.next_multiple_of(128);
-        let tile = SharedTile { addr, rows: shape[0], cols: shape[1], elem };
-        staged.push((tile, regs));
+        let [rows, cols] = if along_rows { [length, shape[1]] } else { [shape[0], length] };
+        let used: usize = staged.iter().map(|s| s.tile.rows * s.tile.pitch()).sum();
+        let addr = self.scratch(used, rows * cols * elem.bytes());
+        let tile = SharedTile { addr, rows, cols, elem };
+        let first = if along_rows { [first, 0] } else { [0, first] };
+        staged.push(Staged { tile, regs, shape, first });
         tile
     }
 
@@ -153,15 +221,15 @@ impl Lower<'_> {
         size: Size,
         rows: &[u32],
         left: &Left,
-        right: SharedTile,
+        right: Right,
         right_transposed: bool,
         mut acc: Vec<Ssa>,
     ) -> Vec<Ssa> {
         // Stored [N, K]: rows are n, chunks are k, and the fragment is read as it lies.
-        let b = self.matrix_lanes(right, !right_transposed, None, None);
+        let b = self.matrix_lanes(right.tile, !right_transposed, None, None);
         let a = match left {
             Left::Regs(_) => None,
-            Left::Shared(tile, transposed) => {
+            Left::Shared { tile, transposed, .. } => {
                 let m = if *transposed { tile.cols } else { tile.rows };
                 let warp = self.warp_row(m);
                 Some(if *transposed {
@@ -177,20 +245,22 @@ impl Lower<'_> {
             "mma.sync.aligned.m16n8k16.row.col.f32.{elem}.{elem}.f32 {{$0,$1,$2,$3}}, {{$4,$5,$6,$7}}, {{$8,$9}}, {{$10,$11,$12,$13}};"
         );
         for k in 0..size.k {
+            let left_k = if left.whole() { size.first + k } else { k };
+            let right_k = if right.whole { size.first + k } else { k };
             let mut fragments = Vec::new();
             for m in 0..size.m {
                 fragments.push(match (left, &a) {
-                    (Left::Shared(tile, true), Some(a)) => {
-                        let (addr, past) = self.at(a, *tile, 16 * k as u32, rows[2 * m] as usize / 8);
+                    (Left::Shared { tile, transposed: true, .. }, Some(a)) => {
+                        let (addr, past) = self.at(a, *tile, 16 * left_k as u32, rows[2 * m] as usize / 8);
                         self.ldmatrix(addr, past, 4, true)
                     }
-                    (Left::Shared(tile, false), Some(a)) => {
-                        let (addr, past) = self.at(a, *tile, rows[2 * m], 2 * k);
+                    (Left::Shared { tile, .. }, Some(a)) => {
+                        let (addr, past) = self.at(a, *tile, rows[2 * m], 2 * left_k);
                         self.ldmatrix(addr, past, 4, false)
                     }
                     (Left::Regs(regs), _) => {
-                        let pairs = size.k * 2;
-                        let at = |i: usize, j: usize| regs[(2 * m + i) * pairs + 2 * k + j];
+                        let pairs = size.all * 2;
+                        let at = |i: usize, j: usize| regs[(2 * m + i) * pairs + 2 * left_k + j];
                         vec![at(0, 0), at(1, 0), at(0, 1), at(1, 1)]
                     }
                     _ => Vec::new(),
@@ -199,9 +269,9 @@ impl Lower<'_> {
             for n in (0..size.n).step_by(2) {
                 let count = if n + 1 < size.n { 4 } else { 2 };
                 let (addr, past) = if right_transposed {
-                    self.at(&b, right, 8 * n as u32, 2 * k)
+                    self.at(&b, right.tile, 8 * n as u32, 2 * right_k)
                 } else {
-                    self.at(&b, right, 16 * k as u32, n)
+                    self.at(&b, right.tile, 16 * right_k as u32, n)
                 };
                 let matrices = self.ldmatrix(addr, past, count, !right_transposed);
                 for (m, fragment) in fragments.iter().enumerate() {
@@ -233,15 +303,15 @@ impl Lower<'_> {
         size: Size,
         rows: &[u32],
         left: &Left,
-        right: SharedTile,
+        right: Right,
         right_transposed: bool,
         acc: Vec<Ssa>,
     ) -> Vec<Ssa> {
         let (t, g) = (self.thread_bits(0, 2), self.thread_bits(2, 3));
-        let b = self.f32_lanes(right, right_transposed, g, t);
+        let b = self.f32_lanes(right.tile, right_transposed, g, t);
         let a = match left {
             Left::Regs(_) => Vec::new(),
-            Left::Shared(tile, transposed) => {
+            Left::Shared { tile, transposed, .. } => {
                 let warp = self.warp_row(if *transposed { tile.cols } else { tile.rows });
                 let row = self.t.head_bin("arith.addi", warp, g, Ty::I32);
                 self.f32_lanes(*tile, !*transposed, row, t)
@@ -253,24 +323,26 @@ impl Lower<'_> {
         let width = 8.min(size.n);
         for first in (0..size.n).step_by(width) {
             for k in 0..size.k {
+                let left_k = if left.whole() { size.first + k } else { k };
+                let right_k = if right.whole { size.first + k } else { k };
                 let mut fragments = Vec::new();
                 for m in 0..size.m {
                     let values = match left {
                         Left::Regs(regs) => {
-                            let columns = size.k * 2;
-                            let at = |i: usize, j: usize| regs[(2 * m + i) * columns + 2 * k + j];
+                            let columns = size.all * 2;
+                            let at = |i: usize, j: usize| regs[(2 * m + i) * columns + 2 * left_k + j];
                             vec![at(0, 0), at(1, 0), at(0, 1), at(1, 1)]
                         }
-                        Left::Shared(tile, transposed) => {
-                            let top = self.f32_pair(&a, *tile, !*transposed, rows[2 * m], k);
-                            let bottom = self.f32_pair(&a, *tile, !*transposed, rows[2 * m + 1], k);
+                        Left::Shared { tile, transposed, .. } => {
+                            let top = self.f32_pair(&a, *tile, !*transposed, rows[2 * m], left_k);
+                            let bottom = self.f32_pair(&a, *tile, !*transposed, rows[2 * m + 1], left_k);
                             vec![top[0], bottom[0], top[1], bottom[1]]
                         }
                     };
                     fragments.push(self.split(&values, size.n > width));
                 }
                 for n in first..(first + width).min(size.n) {
-                    let pair = self.f32_pair(&b, right, right_transposed, 8 * n as u32, k);
+                    let pair = self.f32_pair(&b, right.tile, right_transposed, 8 * n as u32, right_k);
                     let (high, low) = self.split(&pair, false);
                     for (m, (a_high, a_low)) in fragments.iter().enumerate() {
                         let code = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 \

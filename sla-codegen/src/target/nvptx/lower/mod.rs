@@ -58,7 +58,8 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Lowered {
         layouts: HashMap::new(),
         tid,
         pool,
-        scratch_bytes: 0,
+        current: OpId(0),
+        scratch_end: 0,
         pointers: HashMap::new(),
         dims: Vec::new(),
         strides: HashMap::new(),
@@ -82,8 +83,10 @@ struct Lower<'k> {
     tid: Ssa,
     /// The address of dynamic shared memory, `i32`.
     pool: Ssa,
-    /// The most that any op wants beyond the schedule's buffers.
-    scratch_bytes: usize,
+    /// The op that is being lowered.
+    current: OpId,
+    /// Where the highest scratch of any op ends.
+    scratch_end: usize,
     pointers: HashMap<usize, Ssa>,
     dims: Vec<Ssa>,
     strides: HashMap<(usize, usize), Ssa>,
@@ -148,7 +151,7 @@ impl Lower<'_> {
             list(arguments),
             self.t.finish(),
         );
-        Lowered { mlir, shared_bytes: self.schedule.buffer_bytes + self.scratch_bytes }
+        Lowered { mlir, shared_bytes: self.schedule.buffer_bytes.max(self.scratch_end) }
     }
 
     /// Lowers the ops of a block except its `yield`.
@@ -161,6 +164,7 @@ impl Lower<'_> {
 
     fn op(&mut self, id: OpId) {
         let op = self.k.op(id);
+        self.current = id;
         match op.code {
             OpCode::Yield | OpCode::Assert | OpCode::Print => {}
             OpCode::For => self.for_op(id),

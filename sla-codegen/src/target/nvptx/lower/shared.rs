@@ -43,15 +43,16 @@ impl Lower<'_> {
         SharedTile { addr: self.t.add_const(self.pool, offset), rows, cols, elem }
     }
 
-    /// Scratch memory of so many bytes, from `skip` bytes into it.
+    /// Scratch memory of so many bytes, from `skip` bytes into it: where no buffer is alive.
     pub(super) fn scratch(&mut self, skip: usize, bytes: usize) -> Ssa {
-        self.scratch_bytes = self.scratch_bytes.max(skip + bytes);
-        self.t.add_const(self.pool, (self.schedule.buffer_bytes + skip) as i64)
+        let start = self.schedule.free_from(self.current) + skip;
+        self.scratch_end = self.scratch_end.max(start + bytes);
+        self.t.add_const(self.pool, start as i64)
     }
 
-    /// This thread's place in a tile whose registers are canonical.
-    fn tile_lanes(&mut self, tile: SharedTile) -> Lanes {
-        let layout = self.layout(&[tile.rows, tile.cols]);
+    /// This thread's place in a tile whose registers are those of a canonical tile of a shape.
+    fn tile_lanes(&mut self, tile: SharedTile, shape: [usize; 2]) -> Lanes {
+        let layout = self.layout(&shape);
         let (row, col) = (self.thread_position(&layout, 0), self.thread_position(&layout, 1));
         let bytes = self.t.i32(tile.elem.bytes() as i64);
         let at = self.t.head_bin("arith.muli", col, bytes, Ty::I32);
@@ -64,7 +65,7 @@ impl Lower<'_> {
     /// Reads a tile into canonical registers, pair by pair.
     pub(super) fn read_shared_tile(&mut self, tile: SharedTile) -> Vec<Ssa> {
         let layout = self.layout(&[tile.rows, tile.cols]);
-        let lanes = self.tile_lanes(tile);
+        let lanes = self.tile_lanes(tile, [tile.rows, tile.cols]);
         let mut out = Vec::new();
         for reg in (0..layout.regs.len()).step_by(2) {
             let [row, col] = layout.regs[reg];
@@ -78,14 +79,39 @@ impl Lower<'_> {
 
     /// Writes canonical registers into a tile, pair by pair.
     pub(super) fn write_shared_tile(&mut self, tile: SharedTile, regs: &[Ssa]) {
-        let layout = self.layout(&[tile.rows, tile.cols]);
-        let lanes = self.tile_lanes(tile);
+        self.write_shared_part(tile, regs, [tile.rows, tile.cols], [0, 0]);
+    }
+
+    /// Writes the part of canonical registers of `shape` that starts at `first` and has the tile's size. Parts start and end at multiples of 8.
+    pub(super) fn write_shared_part(
+        &mut self,
+        tile: SharedTile,
+        regs: &[Ssa],
+        shape: [usize; 2],
+        first: [usize; 2],
+    ) {
+        let layout = self.layout(&shape);
+        // The first row of the part lies where the tile begins.
+        let up = -((first[0] * tile.pitch()) as i64);
+        let shifted = SharedTile { addr: self.t.add_const(tile.addr, up), ..tile };
+        let lanes = self.tile_lanes(shifted, shape);
         let width = if tile.elem.is_half() { 1 } else { 2 };
         let ty = if tile.elem.is_half() { Ty::I32 } else { Ty::F32 };
         for (i, values) in regs.chunks(width).enumerate() {
             let [row, col] = layout.regs[2 * i];
-            let (addr, past) = self.at(&lanes, tile, row, col as usize * tile.elem.bytes() / 16);
-            let pred = self.inside(&layout, 2 * i);
+            let col = col as usize;
+            if col < first[1] || col >= first[1] + tile.cols {
+                continue;
+            }
+            let (addr, past) = self.at(&lanes, tile, row, (col - first[1]) * tile.elem.bytes() / 16);
+            let mut pred = self.inside(&layout, 2 * i);
+            if tile.rows < shape[0] {
+                let (start, count) = (self.t.i32(-(first[0] as i64)), self.t.i32(tile.rows as i64));
+                let position = self.position(&layout, 2 * i, 0);
+                let position = self.t.head_bin("arith.addi", position, start, Ty::I32);
+                let here = self.t.head(format_args!("arith.cmpi ult, {position}, {count} : i32"));
+                pred = self.and(pred, Some(here));
+            }
             self.st_shared(addr, past, values, ty, pred);
         }
     }
