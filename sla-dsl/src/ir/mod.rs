@@ -20,11 +20,14 @@
 //! # Memory
 //! `load` reads a box: one element offset and one extent for each axis of the tensor. Axes marked in `check` may reach past
 //! the tensor's end (the ragged last block): elements outside read as zero and are not written by `store`. On an axis that
-//! is not marked, the whole box must lie inside; the interpreter reports a violation, compiled code assumes there is none.
-//! Within one program, loads and stores happen in program order.
+//! is not marked, the whole box must lie inside; no box may start before the tensor. The interpreter and the host report a
+//! violation and touch no memory by it; code for a GPU assumes there is none. Within one program, loads and stores happen in
+//! program order.
 //!
 //! # Numbers
 //! * `f16` and `bf16` are storage types: they can be loaded, stored, moved, selected, cast and contracted. Arithmetic is in `f32`.
+//! * A `mul` whose result is added may be contracted with the `add` to one rounding, as `fma`, by passes and by targets; the interpreter
+//!   rounds twice.
 //! * `dot` multiplies its operands exactly and accumulates in `f32`, in any order.
 //! * `i32` arithmetic wraps; `div` and `rem` truncate toward zero.
 //! * `max` and `min` (and the reduction `max`) return the other operand when one is NaN.

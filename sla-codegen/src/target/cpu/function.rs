@@ -42,10 +42,12 @@ impl HostFunction {
         self.scratch_bytes
     }
 
-    /// Runs programs of the linear grid on this thread. After the first failed assertion no further program is started.
+    /// Runs programs of the linear grid on this thread. After the first failed assertion or access outside a tensor no further program
+    /// is started.
     ///
     /// # Errors
-    /// The first assertion that did not hold, or integer division by zero (which yields 0), with its place.
+    /// The first assertion that did not hold, access of elements outside a tensor (none of which is touched), or integer division by zero
+    /// (which yields 0), with its place.
     ///
     /// # Safety
     /// `args` and `scratch` are what [`Entry`] asks for, and the tensors have the sizes that the dims say.

@@ -1,18 +1,20 @@
-//! What compiled code calls back for: failed assertions, division by zero, debug prints.
+//! What compiled code calls back for: failed assertions, division by zero, accesses outside tensors, debug prints.
 //!
 //! A failure belongs to the thread on which it happened: the hook notes it there, the code returns early where it can, and whoever called
 //! the code takes it from the same thread. So launches that run at the same time never see each other's failures.
 
 use sla_dsl::diag::{Diagnostic, Loc};
+use sla_dsl::interp::Fault;
 use sla_dsl::ir::Elem;
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::io::{self, Write as _};
 
 /// A place in a kernel that may call back.
 pub struct Site {
     /// The op's place.
     pub loc: Loc,
-    /// The message of `assert` and `print`, or what was divided.
+    /// The message of `assert` and `print`, what was divided, or the name of the tensor that is accessed.
     pub message: String,
     /// For `print`: element type and shape of each operand.
     pub operands: Vec<(Elem, Vec<usize>)>,
@@ -37,11 +39,12 @@ pub fn take_failure() -> Option<Diagnostic> {
 }
 
 /// Name and address of everything that compiled code may refer to besides the C library.
-pub fn table(sites: &Sites) -> [(&'static str, usize); 4] {
+pub fn table(sites: &Sites) -> [(&'static str, usize); 5] {
     [
         ("sla_sites", sites as *const Sites as usize),
         ("sla_assert", assert_hook as *const () as usize),
         ("sla_fail", fail_hook as *const () as usize),
+        ("sla_outside", outside_hook as *const () as usize),
         ("sla_print", print_hook as *const () as usize),
     ]
 }
@@ -66,10 +69,43 @@ unsafe extern "C" fn assert_hook(sites: *const Sites, site: i32, cond: *const u8
 /// `sites` and `site` are those of the calling code.
 unsafe extern "C" fn fail_hook(sites: *const Sites, site: i32) {
     // SAFETY: the caller's promise.
+    let (sites, site) = unsafe { at(sites, site) };
+    note(sites, site, site.message.clone());
+}
+
+/// Notes that a box of `extent` elements from `first` on does not lie inside a tensor's axis, in the interpreter's words.
+///
+/// # Safety
+/// `sites` and `site` are those of the calling code.
+unsafe extern "C" fn outside_hook(
+    sites: *const Sites,
+    site: i32,
+    axis: i64,
+    first: i64,
+    extent: i64,
+    size: i64,
+) {
+    // SAFETY: the caller's promise.
+    let (sites, site) = unsafe { at(sites, site) };
+    let tensor = site.message.clone();
+    let fault =
+        Fault::OutOfBounds { tensor, axis: axis as usize, first, end: first.saturating_add(extent), size };
+    note(sites, site, fault.to_string());
+}
+
+/// A site of the calling code.
+///
+/// # Safety
+/// As for the hooks; the code, and so its sites, outlive the call.
+unsafe fn at<'s>(sites: *const Sites, site: i32) -> (&'s Sites, &'s Site) {
+    // SAFETY: the caller's promise.
     let sites = unsafe { &*sites };
-    let site = &sites.sites[site as usize];
-    let diagnostic =
-        Diagnostic { kernel: sites.kernel.clone(), loc: site.loc, message: site.message.clone() };
+    (sites, &sites.sites[site as usize])
+}
+
+/// Keeps a failure unless there is one already.
+fn note(sites: &Sites, site: &Site, message: String) {
+    let diagnostic = Diagnostic { kernel: sites.kernel.clone(), loc: site.loc, message };
     FAILURE.with_borrow_mut(|f| {
         f.get_or_insert(diagnostic);
     });
@@ -90,8 +126,7 @@ unsafe extern "C" fn print_hook(
     z: i32,
 ) {
     // SAFETY: the caller's promise.
-    let sites = unsafe { &*sites };
-    let site = &sites.sites[site as usize];
+    let (sites, site) = unsafe { at(sites, site) };
     LINE.with_borrow_mut(|line| {
         if operand < 0 {
             line.clear();
@@ -109,7 +144,8 @@ unsafe extern "C" fn print_hook(
             show(line, shape, &at);
         }
         if operand + 1 == site.operands.len() as i32 {
-            eprintln!("{line}");
+            // A closed stream is no reason to stop, and a panic could not leave compiled code.
+            let _ = writeln!(io::stderr(), "{line}");
         }
     });
 }

@@ -125,7 +125,7 @@ impl Lower<'_> {
     }
 
     /// The integer that all elements of a value are, if it is a constant.
-    fn constant_of(&self, v: Value) -> Option<i64> {
+    pub(super) fn constant_of(&self, v: Value) -> Option<i64> {
         let op = self.k.op(self.nest.def[v.index()]?);
         match (op.code, op.scalar()) {
             (OpCode::Const, Some(Scalar::Int(c))) => Some(c),

@@ -55,7 +55,7 @@ impl Code {
             self.place.clear();
             return;
         }
-        let loc = format!("loc(\"{}\":{line}:{col})", file.escape_default());
+        let loc = format!("loc({}:{line}:{col})", quoted(file));
         let n = self.places.len();
         let name = self.places.entry(loc).or_insert_with(|| format!("#loc{n}"));
         self.place = format!(" loc({name})");
@@ -202,5 +202,30 @@ impl Code {
         }
         let places = self.places.iter().map(|(loc, name)| format!("{name} = {loc}\n")).collect();
         (constants, self.body, places)
+    }
+}
+
+/// A string literal as MLIR reads it: whatever is not printable ASCII, and quotes and backslashes, as two hex digits a byte.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => _ = write!(out, "\\{byte:02X}"),
+            b' '..=b'~' => out.push(byte as char),
+            _ => _ = write!(out, "\\{byte:02X}"),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn literals_are_ascii() {
+        assert_eq!(quoted("src/a b~.rs"), "\"src/a b~.rs\"");
+        assert_eq!(quoted("é\"\\\n"), "\"\\C3\\A9\\22\\5C\\0A\"");
     }
 }

@@ -58,6 +58,9 @@ impl Lower<'_> {
         out.push_str("  llvm.mlir.global external @sla_sites() : i8\n");
         out.push_str("  llvm.func @sla_assert(!llvm.ptr, i32, !llvm.ptr, i64) -> i32\n");
         out.push_str("  llvm.func @sla_fail(!llvm.ptr, i32)\n");
+        out.push_str(
+            "  llvm.func @sla_outside(!llvm.ptr, i32, i64, i64, i64, i64) attributes {passthrough = [\"cold\"]}\n",
+        );
         out.push_str("  llvm.func @sla_print(!llvm.ptr, i32, i32, !llvm.ptr, i32, i32, i32)\n");
         let _ = writeln!(
             out,

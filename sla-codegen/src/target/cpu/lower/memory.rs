@@ -1,8 +1,10 @@
 //! `load`, `store` and `atomic_add`: boxes of tensors, with their ragged ends.
 //!
-//! An access computes, once, the place of its first element and the extent that lies inside the tensor; the loops then run over that
-//! extent only. Vectors are used where the tensor's last axis is packed; elsewhere elements are moved one by one.
+//! An access asks, once, whether its box may be touched at all: a box that starts before the tensor, or ends past it on an axis without
+//! `check`, is noted as a failure and the program left. It then computes the place of its first element and the extent that lies inside the
+//! tensor; the loops run over that extent only. Vectors are used where the tensor's last axis is packed; elsewhere elements are moved one by one.
 
+use super::super::hooks::Site;
 use super::super::schedule::{BufferId, dims, memory_axis};
 use super::eval::{Bound, Pos};
 use super::{Lower, vector};
@@ -28,6 +30,12 @@ impl Lower<'_> {
         let extent = op.ints("box").to_vec();
         let check = op.ints("check").to_vec();
         let rank = sizes.len();
+        let at: Vec<String> = op
+            .offsets()
+            .iter()
+            .map(|v| self.code.op(&format!("arith.index_cast {} : i32 to index", self.scalars[v])))
+            .collect();
+        self.leave_unless_inside(op, &at, &sizes);
         // Which tensor axis each tile axis runs along: both list their axes of more than one element in order.
         let mut long = (0..rank).filter(|&a| extent[a] != 1);
         let mut along = [None, None];
@@ -40,8 +48,7 @@ impl Lower<'_> {
         let mut inside: Option<String> = None;
         let mut counts: Vec<Option<String>> = vec![None; rank];
         for a in 0..rank {
-            let v = self.scalars[&op.offsets()[a]].clone();
-            let at = self.code.op(&format!("arith.index_cast {v} : i32 to index"));
+            let at = &at[a];
             let step = if packed && a + 1 == rank {
                 at.clone()
             } else {
@@ -87,6 +94,80 @@ impl Lower<'_> {
             None => None,
         });
         Access { memref, ty: memref_ty, base, extents, strides }
+    }
+
+    /// Leaves the program before memory is touched where the box starts before the tensor, or ends past it on an axis without `check`. Axes
+    /// on which numbers say that the box is inside are not asked about.
+    fn leave_unless_inside(&mut self, op: &Op, at: &[String], sizes: &[String]) {
+        let (extent, check) = (op.ints("box").to_vec(), op.ints("check").to_vec());
+        let zero = self.code.index(0);
+        let mut asked = Vec::new();
+        for axis in 0..at.len() {
+            let ends = check.get(axis).is_none_or(|&c| c == 0);
+            if self.is_inside(op, axis, extent[axis], ends) {
+                continue;
+            }
+            let mut holds = self.code.op(&format!("arith.cmpi sge, {}, {zero} : index", at[axis]));
+            if ends {
+                let extent = self.code.index(extent[axis] as usize);
+                let last = self.code.op(&format!("arith.subi {}, {extent} : index", sizes[axis]));
+                let below = self.code.op(&format!("arith.cmpi sle, {}, {last} : index", at[axis]));
+                holds = self.code.op(&format!("arith.andi {holds}, {below} : i1"));
+            }
+            asked.push((axis, holds));
+        }
+        let Some((_, first)) = asked.first() else { return };
+        let mut all = first.clone();
+        for (_, holds) in &asked[1..] {
+            all = self.code.op(&format!("arith.andi {all}, {holds} : i1"));
+        }
+        let (outside, on, exit) = (self.code.label(), self.code.label(), self.exit.clone());
+        self.code.line(&format!("cf.cond_br {all}, {on}, {outside}"));
+        self.code.bare(&format!("{outside}:"));
+        // What the hook is told of: the first axis that does not hold.
+        let mut told: Option<[String; 4]> = None;
+        for (axis, holds) in asked.iter().rev() {
+            let words = [
+                self.code.index(*axis),
+                at[*axis].clone(),
+                self.code.index(extent[*axis] as usize),
+                sizes[*axis].clone(),
+            ];
+            told = Some(match told {
+                None => words,
+                Some(later) => std::array::from_fn(|i| {
+                    self.code.op(&format!("arith.select {holds}, {}, {} : index", later[i], words[i]))
+                }),
+            });
+        }
+        let words: Vec<String> = told
+            .into_iter()
+            .flatten()
+            .map(|word| self.code.op(&format!("arith.index_cast {word} : index to i64")))
+            .collect();
+        let params = &self.k.block(self.k.body).args;
+        let param = params.iter().position(|&v| v == op.operands[0]).unwrap_or(0);
+        let site = self.sites.len();
+        let message = self.k.params[param].name.clone();
+        self.sites.push(Site { loc: op.loc, message, operands: Vec::new() });
+        let site = self.code.constant(&format!("{site} : i32"));
+        let sites = self.code.op("llvm.mlir.addressof @sla_sites : !llvm.ptr");
+        self.code.line(&format!(
+            "llvm.call @sla_outside({sites}, {site}, {}) : (!llvm.ptr, i32, i64, i64, i64, i64) -> ()",
+            words.join(", ")
+        ));
+        self.code.line(&format!("cf.br {exit}"));
+        self.code.bare(&format!("{on}:"));
+    }
+
+    /// Whether constants say that a box does not start before an axis nor, if `ends`, end past it.
+    fn is_inside(&self, op: &Op, axis: usize, extent: i64, ends: bool) -> bool {
+        let Some(at) = self.constant_of(op.offsets()[axis]).filter(|&at| at >= 0) else { return false };
+        let size = match self.k.ty(op.operands[0]) {
+            Type::Tensor(t) => t.dims[axis].as_const(),
+            _ => None,
+        };
+        !ends || size.is_some_and(|size| at.checked_add(extent).is_some_and(|end| end <= size))
     }
 
     /// The index in memory of a position.
