@@ -80,12 +80,14 @@ pub struct Options {
     pub warps: Option<u32>,
     /// Buffers per pipelined load on a GPU; chosen from shared memory when absent.
     pub stages: Option<u32>,
+    /// Bytes of shared memory that one program may have on the GPU at hand, where that is less than its architecture's.
+    pub shared: Option<u32>,
 }
 
 impl Options {
     /// The defaults for a target.
     pub fn new(target: Target) -> Options {
-        Options { target, warps: None, stages: None }
+        Options { target, warps: None, stages: None, shared: None }
     }
 }
 

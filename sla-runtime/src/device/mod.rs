@@ -94,6 +94,15 @@ impl Device {
         }
     }
 
+    /// The compiler options that [`Launcher::launch`] takes: the target's defaults, within what this device has.
+    pub fn options(&self) -> Options {
+        let options = Options::new(self.target().unwrap_or(Target::Cpu));
+        match &self.0 {
+            Kind::Cuda(d) => Options { shared: u32::try_from(d.context().shared_bytes()).ok(), ..options },
+            _ => options,
+        }
+    }
+
     /// One line for people: the name and the hardware behind it.
     pub fn describe(&self) -> String {
         match &self.0 {
@@ -193,8 +202,7 @@ impl Launcher for Device {
         consts: &Consts,
         args: &[Arg<'_>],
     ) -> Result<(), RuntimeError> {
-        let options = Options::new(self.target().unwrap_or(Target::Cpu));
-        self.launch_with(kernel, consts, args, &options)
+        self.launch_with(kernel, consts, args, &self.options())
     }
 }
 

@@ -28,7 +28,7 @@ const fn shared_limit(arch: Arch) -> usize {
 /// Schedules and lowers a kernel: with the deepest rings that leave room for two programs at a time, else two copies, else none.
 fn plan(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Lowered), CodegenError> {
     check::check_warps(kernel, arch, options.warps)?;
-    let limit = shared_limit(arch);
+    let limit = options.shared.map_or(usize::MAX, |s| s as usize).min(shared_limit(arch));
     let asked = options.stages.map(|s| s.clamp(1, 8));
     let candidates: Vec<u32> = match asked {
         Some(s) => (1..=s).rev().collect(),
@@ -62,7 +62,7 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
     let (schedule, lowered) = plan(kernel, arch, options)?;
     let (_, ptx) = ptx::assembly(kernel, arch, &lowered.mlir)?;
     Ok(GpuImage {
-        entry: kernel.name.clone(),
+        entry: ptx::entry(kernel),
         ptx,
         threads: schedule.family.threads(),
         shared_bytes: lowered.shared_bytes as u32,

@@ -46,3 +46,8 @@ pub fn assembly(kernel: &Kernel, arch: Arch, mlir: &str) -> Result<(String, Stri
     let text = String::from_utf8_lossy(buffer.as_slice());
     Ok((ll, text.trim_end_matches('\0').to_string()))
 }
+
+/// The entry's name: the kernel's, where MLIR and PTX can write it. No other symbol of a module is a Rust identifier.
+pub fn entry(kernel: &Kernel) -> String {
+    if kernel.name.is_ascii() { kernel.name.clone() } else { "kernel".to_string() }
+}

@@ -106,7 +106,7 @@ impl CudaContext {
     }
 
     /// Most shared memory that one block of threads can have.
-    pub(super) fn shared_bytes(&self) -> usize {
+    pub fn shared_bytes(&self) -> usize {
         self.shared_bytes
     }
 

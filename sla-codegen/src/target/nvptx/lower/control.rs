@@ -127,11 +127,10 @@ impl Lower<'_> {
     fn prologue(&mut self, ring: &Ring, counter: Value, lo: Ssa, hi: Ssa, step: Ssa) {
         // The buffers may still be read by threads that are behind, if this loop ran before.
         self.t.barrier();
-        let mut at = lo;
         for stage in 0..ring.stages - 1 {
             let slot = self.t.i32(stage.into());
-            self.issue(ring, counter, at, hi, slot);
-            at = self.t.bin("arith.addi", at, step, Ty::I32);
+            let far = self.t.bin("arith.muli", step, slot, Ty::I32);
+            self.issue(ring, counter, lo, far, hi, slot);
         }
     }
 
@@ -143,9 +142,8 @@ impl Lower<'_> {
         let stages = self.t.i32(ring.stages.into());
         let ahead = self.t.i32(i64::from(ring.stages) - 1);
         let far = self.t.bin("arith.muli", step, ahead, Ty::I32);
-        let later = self.t.bin("arith.addi", iv, far, Ty::I32);
         let previous = self.wrapped(slot, i64::from(ring.stages) - 1, stages);
-        self.issue(ring, counter, later, hi, previous);
+        self.issue(ring, counter, iv, far, hi, previous);
         self.set(counter, vec![iv]);
         for &b in &ring.buffers {
             let tile = self.slot_of(b, slot);
@@ -162,9 +160,14 @@ impl Lower<'_> {
         self.t.select(over, back, sum, Ty::I32)
     }
 
-    /// Issues the loads of the iteration whose counter is `at`, if there is one. Always closes a group, so that groups count iterations.
-    fn issue(&mut self, ring: &Ring, counter: Value, at: Ssa, hi: Ssa, slot: Ssa) {
-        let exists = self.t.def(format_args!("arith.cmpi slt, {at}, {hi} : i32"));
+    /// Issues the loads of the iteration whose counter is `from + far`, if there is one. Always closes a group, so that groups count iterations.
+    fn issue(&mut self, ring: &Ring, counter: Value, from: Ssa, far: Ssa, hi: Ssa, slot: Ssa) {
+        // In 64 bits, because the sum may wrap at the end of the counter's range.
+        let [wide_from, wide_far, wide_hi] =
+            [from, far, hi].map(|v| self.t.cast("arith.extsi", v, Ty::I32, Ty::I64));
+        let later = self.t.bin("arith.addi", wide_from, wide_far, Ty::I64);
+        let exists = self.t.def(format_args!("arith.cmpi slt, {later}, {wide_hi} : i64"));
+        let at = self.t.bin("arith.addi", from, far, Ty::I32);
         self.t.open(format_args!("scf.if {exists} {{"));
         self.set(counter, vec![at]);
         for &op in &ring.slice {

@@ -1,7 +1,7 @@
 //! Ops that work on each register alone, constants and copies among them.
 
 use super::{Lower, register};
-use crate::target::nvptx::text::{Ssa, Ty};
+use crate::target::nvptx::text::{Ssa, Text, Ty};
 use half::{bf16, f16};
 use sla_dsl::ir::{Elem, OpCode, OpId, Pred, Scalar};
 use std::f32::consts::{LN_2, LOG2_E};
@@ -135,8 +135,12 @@ impl Lower<'_> {
             }
             (OpCode::Shl | OpCode::Shr, _) => {
                 let op = if code == OpCode::Shl { "arith.shli" } else { "arith.shrsi" };
-                t.bin(op, a[0], a[1], ty)
+                // More than 31 is outside the language, and undefined to LLVM.
+                let all = t.int(31, ty);
+                let by = t.bin("arith.andi", a[1], all, ty);
+                t.bin(op, a[0], by, ty)
             }
+            (OpCode::Div | OpCode::Rem, false) => divide(t, code, a[0], a[1], ty),
             _ => t.bin(int_op(code), a[0], a[1], ty),
         }
     }
@@ -248,13 +252,28 @@ impl Lower<'_> {
     }
 }
 
+/// Integer division with no undefined case: by -1 it is negation, which wraps; by 0, outside the language, it is 0.
+fn divide(t: &mut Text, code: OpCode, a: Ssa, b: Ssa, ty: Ty) -> Ssa {
+    let (zero, one, minus) = (t.int(0, ty), t.int(1, ty), t.int(-1, ty));
+    let by_zero = t.def(format_args!("arith.cmpi eq, {b}, {zero} : {ty}"));
+    let by_minus = t.def(format_args!("arith.cmpi eq, {b}, {minus} : {ty}"));
+    let odd = t.bin("arith.ori", by_zero, by_minus, Ty::I1);
+    let safe = t.select(odd, one, b, ty);
+    let rest = if code == OpCode::Div {
+        t.bin("arith.divsi", a, safe, ty)
+    } else {
+        t.bin("arith.remsi", a, safe, ty)
+    };
+    let negated = if code == OpCode::Div { t.bin("arith.subi", zero, a, ty) } else { zero };
+    let rest = t.select(by_minus, negated, rest, ty);
+    t.select(by_zero, zero, rest, ty)
+}
+
 fn int_op(code: OpCode) -> &'static str {
     match code {
         OpCode::Add | OpCode::ReduceSum => "arith.addi",
         OpCode::Sub => "arith.subi",
         OpCode::Mul => "arith.muli",
-        OpCode::Div => "arith.divsi",
-        OpCode::Rem => "arith.remsi",
         OpCode::Min | OpCode::ReduceMin => "arith.minsi",
         OpCode::Max | OpCode::ReduceMax => "arith.maxsi",
         OpCode::And => "arith.andi",

@@ -15,6 +15,7 @@ mod shape;
 mod shared;
 
 use super::layout::Layout;
+use super::ptx::entry;
 use super::schedule::{Schedule, fits_tensor_cores};
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
@@ -44,7 +45,7 @@ enum Val {
 pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Lowered {
     let mut text = Text::default();
     let tid = text.head("nvvm.read.ptx.sreg.tid.x : i32");
-    let pool = text.head("llvm.mlir.addressof @shared : !llvm.ptr<3>");
+    let pool = text.head("llvm.mlir.addressof @pool$ : !llvm.ptr<3>");
     let pool = text.head(format_args!("llvm.ptrtoint {pool} : !llvm.ptr<3> to i32"));
     let mut lower = Lower {
         k: kernel,
@@ -144,10 +145,10 @@ impl Lower<'_> {
     fn finish(self, arguments: &[String]) -> Lowered {
         let threads = self.schedule.family.threads();
         let mlir = format!(
-            "module {{\n  llvm.mlir.global external @shared() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
+            "module {{\n  llvm.mlir.global external @pool$() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
              !llvm.array<0 x i8>\n  llvm.func @{}({}) attributes {{nvvm.kernel, nvvm.maxntid = array<i32: {threads}>}} {{\n\
              {}    llvm.return\n  }}\n}}\n",
-            self.k.name,
+            entry(self.k),
             list(arguments),
             self.t.finish(),
         );
@@ -315,14 +316,23 @@ impl Lower<'_> {
 
     /// A size, in the head.
     fn size(&mut self, e: &DimExpr) -> Ssa {
+        let wide = self.wide_size(e);
+        self.t.head(format_args!("arith.trunci {wide} : i64 to i32"))
+    }
+
+    /// The same before it is known to fit: products on the way may not.
+    fn wide_size(&mut self, e: &DimExpr) -> Ssa {
         let mut two = |op: &str, a: &DimExpr, b: &DimExpr| {
-            let (a, b) = (self.size(a), self.size(b));
-            self.t.head_bin(op, a, b, Ty::I32)
+            let (a, b) = (self.wide_size(a), self.wide_size(b));
+            self.t.head_bin(op, a, b, Ty::I64)
         };
         match e {
-            DimExpr::Const(c) => self.t.i32(*c),
+            DimExpr::Const(c) => self.t.i64(*c),
             DimExpr::Name(n) => match self.k.dims.iter().position(|d| d == n) {
-                Some(i) => self.dims[i],
+                Some(i) => {
+                    let dim = self.dims[i];
+                    self.t.head(format_args!("arith.extsi {dim} : i32 to i64"))
+                }
                 None => unreachable!("{n} is not a dim of a verified kernel"),
             },
             DimExpr::Add(a, b) => two("arith.addi", a, b),
@@ -333,10 +343,10 @@ impl Lower<'_> {
             DimExpr::Min(a, b) => two("arith.minsi", a, b),
             DimExpr::Max(a, b) => two("arith.maxsi", a, b),
             DimExpr::DivCeil(a, b) => {
-                let (a, b, one) = (self.size(a), self.size(b), self.t.i32(-1));
-                let less = self.t.head_bin("arith.addi", b, one, Ty::I32);
-                let up = self.t.head_bin("arith.addi", a, less, Ty::I32);
-                self.t.head_bin("arith.divui", up, b, Ty::I32)
+                let (a, b, one) = (self.wide_size(a), self.wide_size(b), self.t.i64(-1));
+                let less = self.t.head_bin("arith.addi", b, one, Ty::I64);
+                let up = self.t.head_bin("arith.addi", a, less, Ty::I64);
+                self.t.head_bin("arith.divui", up, b, Ty::I64)
             }
         }
     }
