@@ -61,7 +61,7 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// One or more diagnostics, in source order of discovery; never empty when used as an error.
+/// One or more diagnostics, in source order of discovery; never empty when used as an error. Printed as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -69,7 +69,7 @@ impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, d) in self.0.iter().enumerate() {
             if i > 0 {
-                f.write_str("\n")?;
+                f.write_str("; ")?;
             }
             fmt::Display::fmt(d, f)?;
         }
@@ -82,5 +82,21 @@ impl std::error::Error for Diagnostics {}
 impl From<Diagnostic> for Diagnostics {
     fn from(d: Diagnostic) -> Self {
         Diagnostics(vec![d])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_are_one_line() {
+        let told = |message: &str| Diagnostic {
+            kernel: "k".into(),
+            loc: Loc::new("a.rs", 1, 2),
+            message: message.into(),
+        };
+        let all = Diagnostics(vec![told("this"), told("that")]);
+        assert_eq!(all.to_string(), "a.rs:1:2: k: this; a.rs:1:2: k: that");
     }
 }

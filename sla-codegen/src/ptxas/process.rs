@@ -29,7 +29,7 @@ pub enum ToolError {
         source: std::io::Error,
     },
     /// The program reported an error.
-    #[error("`{command}` failed ({status}):\n{stderr}")]
+    #[error("`{command}` failed ({status}): {}", one_line(stderr))]
     Failed {
         /// The whole command.
         command: String,
@@ -109,6 +109,12 @@ impl Drop for Scratch {
 
 fn files(path: &Path, e: std::io::Error) -> ToolError {
     ToolError::Files { what: format!("{}: {e}", path.display()) }
+}
+
+/// Lines of a program as one line.
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 /// What a program said.
@@ -192,8 +198,9 @@ mod tests {
     #[test]
     fn failure_and_time_limit() {
         let scratch = Scratch::new().unwrap();
-        let e = run(sh("echo why >&2; exit 3"), &scratch, LONG).unwrap_err().to_string();
-        assert!(e.contains("sh -c") && e.contains("exit status: 3") && e.ends_with("why"), "{e}");
+        let e =
+            run(sh("echo this >&2; echo; echo ' why' >&2; exit 3"), &scratch, LONG).unwrap_err().to_string();
+        assert!(e.contains("sh -c") && e.ends_with("(exit status: 3): this; why"), "{e}");
         let start = Instant::now();
         let e = run(sh("exec sleep 60"), &scratch, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(e, ToolError::TimedOut { .. }), "{e}");

@@ -98,6 +98,23 @@ impl DimExpr {
         }
     }
 
+    /// The first proper part, innermost first, that is negative under an assignment of the names. Sizes are not, and compiled code divides
+    /// them as unsigned numbers. Operands of `max` may be: `(L - 64).max(0)` is a size for every `L`.
+    pub fn negative_part(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<&DimExpr> {
+        use DimExpr::*;
+        let (operands, signed) = match self {
+            Const(_) | Name(_) => return None,
+            Max(a, b) => ([a, b], true),
+            Add(a, b) | Sub(a, b) | Mul(a, b) | Div(a, b) | DivCeil(a, b) | Rem(a, b) | Min(a, b) => {
+                ([a, b], false)
+            }
+        };
+        operands.into_iter().find_map(|e| {
+            let whole = || (!signed && e.eval(lookup).is_some_and(|v| v < 0)).then_some(&**e);
+            e.negative_part(lookup).or_else(whole)
+        })
+    }
+
     /// Every runtime dim mentioned, in order of first mention.
     pub fn names(&self) -> Vec<&str> {
         fn go<'a>(e: &'a DimExpr, out: &mut Vec<&'a str>) {
@@ -165,6 +182,21 @@ mod tests {
         assert_eq!(e.to_string(), "(L.div_ceil(64) * 2)");
         assert_eq!(e.eval(&|n| (n == "L").then_some(65)), Some(4));
         assert_eq!(e.eval(&|_| None), None);
+    }
+
+    #[test]
+    fn negative_parts_are_found() {
+        let short = || DimExpr::name("L").sub(64.into());
+        let at = |e: &DimExpr, l: i64| e.negative_part(&|_| Some(l)).map(|p| p.to_string());
+        let e = short().div(2.into()).add(40.into());
+        assert_eq!(e.eval(&|_| Some(10)), Some(13));
+        assert_eq!(at(&e, 10).as_deref(), Some("(L - 64)"));
+        assert_eq!(at(&e, 64), None);
+        assert_eq!(at(&short(), 10), None);
+        let e = short().max(0.into()).add(1.into());
+        assert_eq!(at(&e, 10), None);
+        let e = short().rem(8.into()).max(0.into());
+        assert_eq!(at(&e, 10).as_deref(), Some("(L - 64)"));
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub enum Refusal {
     /// An expression that overflows or divides by zero.
     #[error("{expr} has no value with {values}: it overflows or divides by zero")]
     NoValue { expr: String, values: String },
+    /// A size with a part below 0.
+    #[error("{expr} is not a size: its part {part} is negative with {values}")]
+    Negative { expr: String, part: String, values: String },
     /// A condition of the kernel's author.
     #[error("requires {text}, which does not hold with {values}")]
     Require { text: &'static str, values: String },

@@ -76,8 +76,12 @@ impl Sizes {
         self.names.iter().position(|n| *n == name).map(|i| self.values[i])
     }
 
-    /// The value of an expression over the dims.
+    /// The value of an expression over the dims, no part of which may be negative.
     pub fn eval(&self, expr: &DimExpr) -> Result<i64, Refusal> {
+        if let Some(part) = expr.negative_part(&|n| self.get(n)) {
+            let (expr, part, values) = (expr.to_string(), part.to_string(), self.of(part));
+            return Err(Refusal::Negative { expr, part, values });
+        }
         expr.eval(&|n| self.get(n))
             .ok_or_else(|| Refusal::NoValue { expr: expr.to_string(), values: self.of(expr) })
     }

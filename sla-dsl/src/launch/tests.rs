@@ -336,3 +336,31 @@ fn the_grid_has_a_bound() {
     }
     c.refused("the grid has 2147483648 programs, at most 2147483647 are possible");
 }
+
+#[test]
+fn no_part_of_a_size_is_negative() {
+    static SHORT: KernelDef = KernelDef {
+        dims: &["L"],
+        generics: &[],
+        grid: |_| {
+            let extent = d("L").sub(64.into()).div(2.into()).add(40.into());
+            vec![GridAxis { name: "i".into(), extent }]
+        },
+        params: |_| vec![tensor("x", Elem::F32, vec![d("L")], false)],
+        require: &[],
+        body: |_, _| {},
+        name: "short",
+        doc: "",
+        loc: Loc::UNKNOWN,
+    };
+    let bind = |l: usize| {
+        // SAFETY: the memory is only described.
+        let x = unsafe { TensorArg::from_raw(Elem::F32, &[l], &[1], 64, Space::Host, false) };
+        bind(&SHORT, &Consts::default(), &[Arg::Tensor(x)])
+    };
+    assert_eq!(bind(66).unwrap().grid, [41]);
+    assert_eq!(
+        bind(10).unwrap_err().to_string(),
+        "short: (((L - 64) / 2) + 40) is not a size: its part (L - 64) is negative with L=10"
+    );
+}
