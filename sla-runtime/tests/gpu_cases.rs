@@ -1,6 +1,8 @@
 //! The code generator's GPU cases, run: on the interpreter everywhere, and on a GPU, where there is one, against it.
 
 #[path = "../../sla-codegen/tests/gpu_cases/mod.rs"]
+// What only the compiler's tests use of the list.
+#[allow(dead_code)]
 mod gpu_cases;
 
 use gpu_cases::{Case, Fill, cases};

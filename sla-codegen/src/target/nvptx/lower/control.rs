@@ -127,10 +127,11 @@ impl Lower<'_> {
     fn prologue(&mut self, ring: &Ring, counter: Value, lo: Ssa, hi: Ssa, step: Ssa) {
         // The buffers may still be read by threads that are behind, if this loop ran before.
         self.t.barrier();
+        let some = self.t.def(format_args!("arith.cmpi slt, {lo}, {hi} : i32"));
         for stage in 0..ring.stages - 1 {
             let slot = self.t.i32(stage.into());
             let far = self.t.bin("arith.muli", step, slot, Ty::I32);
-            self.issue(ring, counter, lo, far, hi, slot);
+            self.issue(ring, counter, lo, far, hi, slot, Some(some));
         }
     }
 
@@ -143,7 +144,7 @@ impl Lower<'_> {
         let ahead = self.t.i32(i64::from(ring.stages) - 1);
         let far = self.t.bin("arith.muli", step, ahead, Ty::I32);
         let previous = self.wrapped(slot, i64::from(ring.stages) - 1, stages);
-        self.issue(ring, counter, iv, far, hi, previous);
+        self.issue(ring, counter, iv, far, hi, previous, None);
         self.set(counter, vec![iv]);
         for &b in &ring.buffers {
             let tile = self.slot_of(b, slot);
@@ -161,12 +162,21 @@ impl Lower<'_> {
     }
 
     /// Issues the loads of the iteration whose counter is `from + far`, if there is one. Always closes a group, so that groups count iterations.
-    fn issue(&mut self, ring: &Ring, counter: Value, from: Ssa, far: Ssa, hi: Ssa, slot: Ssa) {
-        // In 64 bits, because the sum may wrap at the end of the counter's range.
-        let [wide_from, wide_far, wide_hi] =
-            [from, far, hi].map(|v| self.t.cast("arith.extsi", v, Ty::I32, Ty::I64));
-        let later = self.t.bin("arith.addi", wide_from, wide_far, Ty::I64);
-        let exists = self.t.def(format_args!("arith.cmpi slt, {later}, {wide_hi} : i64"));
+    #[allow(clippy::too_many_arguments)]
+    fn issue(
+        &mut self,
+        ring: &Ring,
+        counter: Value,
+        from: Ssa,
+        far: Ssa,
+        hi: Ssa,
+        slot: Ssa,
+        some: Option<Ssa>,
+    ) {
+        // As a distance, because the sum may wrap at the end of the counter's range. `from` is below `hi`, or `some` is false.
+        let left = self.t.bin("arith.subi", hi, from, Ty::I32);
+        let exists = self.t.def(format_args!("arith.cmpi ugt, {left}, {far} : i32"));
+        let exists = some.map_or(exists, |some| self.t.bin("arith.andi", some, exists, Ty::I1));
         let at = self.t.bin("arith.addi", from, far, Ty::I32);
         self.t.open(format_args!("scf.if {exists} {{"));
         self.set(counter, vec![at]);
