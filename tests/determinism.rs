@@ -74,7 +74,7 @@ fn attend(device: &Device) -> Vec<u32> {
     bits.extend(out.to_vec().unwrap().iter().chain(&lse.to_vec().unwrap()).map(|v| v.to_bits()));
     let lists: Vec<i32> = [0, 3].repeat(12);
     let index = Tensor::from_vec(device, &[1, 3, 4, 2], lists).unwrap();
-    let count = Tensor::from_vec(device, &[1, 3, 4], vec![2, 1, 2, 2].repeat(3)).unwrap();
+    let count = Tensor::from_vec(device, &[1, 3, 4], [2, 1, 2, 2].repeat(3)).unwrap();
     sparse_fwd::<f32, 64, 64, 64>::launch(device, &q, &k, &v, &index, &count, &mut out, &mut lse, 0.125)
         .unwrap();
     bits.extend(out.to_vec().unwrap().iter().chain(&lse.to_vec().unwrap()).map(|v| v.to_bits()));

@@ -59,6 +59,34 @@ fn a_failed_assertion_is_an_error_with_its_place() {
     }
 }
 
+#[kernel(dims(L), grid(p in L))]
+fn talkative(y: &mut Tensor<f32, { [L] }>) {
+    print!("program", p);
+    y.at(p).store(1.0);
+}
+
+/// A panic could not leave compiled code, so the process would end. The test starts itself again, with nowhere to print.
+#[test]
+fn prints_that_cannot_be_written_are_lost() {
+    const CHILD: &str = "SLA_PRINTS_NOWHERE";
+    if std::env::var_os(CHILD).is_some() {
+        let device = Device::cpu();
+        let mut y = Owned::<f32>::zeros(&device, &[4]).unwrap();
+        talkative::launch(&device, &mut y).unwrap();
+        println!("\ncomputed {:?}", y.to_vec().unwrap());
+        return;
+    }
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "prints_that_cannot_be_written_are_lost", "--nocapture"])
+        .env(CHILD, "1")
+        .stderr(full)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success() && text.contains("computed [1.0, 1.0, 1.0, 1.0]"), "{}: {text}", out.status);
+}
+
 #[test]
 fn wrong_arguments_are_refused() {
     let device = Device::interp();
