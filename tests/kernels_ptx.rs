@@ -2,20 +2,12 @@
 
 use sla::kernels::ALL;
 use sla_codegen::ptxas::assemble;
-use sla_codegen::{Arch, Artifact, Options, Target, Tools, compile};
-use sla_dsl::ir::{Elem, Facts};
+use sla_codegen::{Arch, Artifact, Options, Target, compile};
+use sla_dsl::ir::Elem;
 use sla_dsl::lang::{Const, Consts};
-use std::path::Path;
-
-/// The ptxas that `cargo xtask setup` puts beside the workspace; `None`, with a printed reason, where it is not.
-fn ptxas() -> Option<Tools> {
-    let ptxas = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/ptxas");
-    if ptxas.exists() {
-        return Some(Tools { ptxas: Some(ptxas), ..Tools::default() });
-    }
-    eprintln!("skipped: no {}; `cargo xtask setup` installs it", ptxas.display());
-    None
-}
+#[path = "../sla-codegen/tests/tools/mod.rs"]
+mod tools;
+use tools::ptxas;
 
 /// The default constants with some of them changed, where the kernel has them.
 fn constants(defaults: &[(&str, Const)], changes: &[(&str, Const)]) -> Consts {
@@ -23,8 +15,8 @@ fn constants(defaults: &[(&str, Const)], changes: &[(&str, Const)]) -> Consts {
     Consts(defaults.iter().map(|&(name, default)| (name.to_string(), value(name, default))).collect())
 }
 
-/// Compiles kernels (`only` these; all if empty) and returns what went wrong; the `lean` ones may not touch local memory.
-fn problems(arch: Arch, changes: &[(&str, Const)], only: &[&str], lean: &[&str]) -> Vec<String> {
+/// Compiles kernels (`only` these; all if empty), for whole blocks if `even`, and returns what went wrong; the `lean` ones may not touch local memory.
+fn problems(arch: Arch, changes: &[(&str, Const)], even: bool, only: &[&str], lean: &[&str]) -> Vec<String> {
     let tools = ptxas();
     let mut wrong = Vec::new();
     for entry in ALL {
@@ -33,7 +25,7 @@ fn problems(arch: Arch, changes: &[(&str, Const)], only: &[&str], lean: &[&str])
         }
         let consts = constants(entry.defaults, changes);
         let name = format!("{} {consts}", entry.def.name);
-        let kernel = match entry.def.build(&consts, &Facts::default()) {
+        let kernel = match entry.kernel(&consts, even) {
             Ok(kernel) => kernel,
             Err(e) => {
                 wrong.push(format!("{name}: {e}"));
@@ -67,7 +59,7 @@ fn problems(arch: Arch, changes: &[(&str, Const)], only: &[&str], lean: &[&str])
 }
 
 fn none(arch: Arch, changes: &[(&str, Const)], only: &[&str], lean: &[&str]) {
-    let wrong = problems(arch, changes, only, lean);
+    let wrong = problems(arch, changes, false, only, lean);
     assert!(wrong.is_empty(), "{}:\n{}", arch.name(), wrong.join("\n"));
 }
 
@@ -90,6 +82,12 @@ const D128: &[(&str, Const)] = &[("D", Const::Int(128)), ("BQ", Const::Int(128))
 #[test]
 fn defaults_on_sm_80() {
     none(Arch::Sm80, &[], &[], ATTENTION);
+}
+
+#[test]
+fn whole_blocks_on_sm_80() {
+    let wrong = problems(Arch::Sm80, &[], true, &[], ATTENTION);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
