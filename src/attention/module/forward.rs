@@ -2,7 +2,7 @@
 
 use super::blocks::Tiles;
 use super::linear::LinearState;
-use super::run::{elem, float, read, run, size, switch, write};
+use super::run::{float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
 use super::{Lists, Sla, Weights};
 use crate::attention::config::Scope;
@@ -55,6 +55,8 @@ impl Sla {
         let shape = q.shape();
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, d) = (shape[0], shape[1], shape[3]);
+        // Made once for every kernel of this pass and of the backward.
+        let weights = &Weights { phi: Some(self.phi_weight(h, d, weights)?), ..weights.clone() };
         let mask = match mask {
             Some(mask) => {
                 let blocks = self.config.blocks();
@@ -109,7 +111,6 @@ impl Sla {
     pub(super) fn kernel_consts(&self, t: Elem, d: usize, tiles: Tiles) -> Vec<(&'static str, Const)> {
         let mut consts = self.linear_consts(t, d);
         consts.extend([
-            elem("T", t),
             STATE_ELEM,
             size("BQ", tiles.q),
             size("SUB", 64),

@@ -81,7 +81,6 @@ impl Sla {
         let consts = [size("BM", 64), size("BN", 64), size("BX", 64), switch("COMPLEMENT", complement)];
         let flat = x.reshape(&[b, h, n, width])?;
         run(&self.device, &mask_product::mask_product, &consts, &[read(mask), read(&flat), write(&mut out)])?;
-        drop(flat);
         Ok(out.reshape(&shape)?)
     }
 
