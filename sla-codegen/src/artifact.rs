@@ -17,8 +17,34 @@ pub struct GpuImage {
     pub entry: String,
     /// The PTX text.
     pub ptx: String,
-    /// Threads per program (one block of threads each).
+    /// Threads of one block of threads.
     pub threads: u32,
-    /// Dynamic shared memory per program, in bytes.
+    /// Dynamic shared memory per block of threads, in bytes.
     pub shared_bytes: u32,
+    /// Tensor maps, passed by value (128 bytes each, `__grid_constant__`) after the flat arguments, in order.
+    pub maps: Vec<TensorMap>,
+    /// How many blocks of threads a launch starts.
+    pub grid: GridKind,
+}
+
+/// How many blocks of threads a launch starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GridKind {
+    /// One per program.
+    Programs,
+    /// At most so many per multiprocessor, and never more than programs; each walks the programs by the grid's size.
+    Persistent {
+        /// Blocks of threads on one multiprocessor; at least 1.
+        per_sm: u32,
+    },
+}
+
+/// What a TMA descriptor of a tensor parameter looks like: its boxes lie in shared memory with the 128-byte swizzle, and what a box has
+/// outside the tensor reads as zeros and is not written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TensorMap {
+    /// The parameter.
+    pub param: usize,
+    /// The box's extents, one per axis of the tensor, outermost first; the last is at most 128 bytes.
+    pub extents: Vec<u32>,
 }

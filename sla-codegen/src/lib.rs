@@ -14,7 +14,7 @@ pub mod ptxas;
 mod stage;
 pub mod target;
 
-pub use artifact::{Artifact, GpuImage};
+pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use error::CodegenError;
 pub use options::{Arch, Options, Target, Tools};
 pub use pipeline::{compile, emit, optimise};

@@ -10,7 +10,7 @@ mod ptx;
 mod schedule;
 mod text;
 
-use crate::{Arch, CodegenError, GpuImage, Options, Stage, Tools};
+use crate::{Arch, CodegenError, GpuImage, GridKind, Options, Stage, Tools};
 use lower::Lowered;
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
@@ -66,6 +66,8 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
         ptx,
         threads: schedule.family.threads(),
         shared_bytes: lowered.shared_bytes as u32,
+        maps: Vec::new(),
+        grid: GridKind::Programs,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::gpu_or_skip;
-use sla_codegen::GpuImage;
+use sla_codegen::{GpuImage, GridKind};
 use sla_dsl::launch::Space;
 
 #[test]
@@ -53,7 +53,8 @@ const SCALE: &str = "
 ";
 
 fn image(shared_bytes: u32) -> GpuImage {
-    GpuImage { entry: "scale".into(), ptx: SCALE.into(), threads: 64, shared_bytes }
+    let (maps, grid) = (Vec::new(), GridKind::Programs);
+    GpuImage { entry: "scale".into(), ptx: SCALE.into(), threads: 64, shared_bytes, maps, grid }
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
