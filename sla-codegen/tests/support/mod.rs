@@ -119,7 +119,7 @@ pub fn param(name: &str, data: &Data, out: bool) -> Param {
     let dims = data.shape.iter().map(|&n| DimExpr::Const(n as i64)).collect();
     let kind = ParamKind::Tensor(TensorType { elem: data.elem, dims, mutable: out });
     let packed = data.strides.last().is_none_or(|&s| s == 1);
-    Param { name: name.into(), kind, memory: MemFacts { packed, aligned: false } }
+    Param { name: name.into(), kind, memory: MemFacts { packed, aligned: false, positive: false } }
 }
 
 /// A kernel over fixed-size tensors, the last `outs` of which it writes, on a grid of `grid` programs.

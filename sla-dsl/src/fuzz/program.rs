@@ -71,7 +71,7 @@ fn tensor_param(
     let dims = std::iter::once(DimExpr::name("L")).chain(columns.map(|c| DimExpr::from(c as i64))).collect();
     let kind = ParamKind::Tensor(TensorType { elem, dims, mutable });
     let aligned = columns.is_none_or(|c| (c * elem.bytes()).is_multiple_of(16));
-    params.push(Param { name: name.into(), kind, memory: MemFacts { packed: true, aligned } });
+    params.push(Param { name: name.into(), kind, memory: MemFacts { aligned, ..MemFacts::default() } });
     params.len() - 1
 }
 

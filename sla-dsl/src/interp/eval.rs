@@ -59,9 +59,9 @@ pub fn eval(op: &Op, operands: &[&Type], result: &Type, args: &[&Data]) -> Resul
             let flags = (op.flag("ta"), op.flag("tb"));
             matrix::dot((arg(0)?, ty(0)?), (arg(1)?, ty(1)?), args.get(2).copied(), flags)
         }
-        Class::Index | Class::Load | Class::Store | Class::For | Class::If | Class::Yield | Class::Debug => {
-            Err(EvalError::Malformed)
-        }
+        Class::Fold => matrix::fold(op.code, arg(0)?, ty(0)?),
+        Class::Vote => Ok(Data::Bool(vec![arg(0)?.bools()?.contains(&true)])),
+        _ => Err(EvalError::Malformed),
     }
 }
 

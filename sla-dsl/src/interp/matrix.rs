@@ -84,6 +84,20 @@ pub fn reduce(code: OpCode, axis: Option<i64>, x: &Data, ty: &Type) -> Result<Da
     }
 }
 
+/// The columns of equal number modulo 8 of an f32 tile, summed in f64, or their largest.
+pub fn fold(code: OpCode, x: &Data, ty: &Type) -> Result<Data, EvalError> {
+    let ((m, n), v) = (rows_cols(ty)?, x.floats()?);
+    if v.len() != m * n || n % 8 != 0 {
+        return Err(EvalError::Malformed);
+    }
+    let at = |i: usize, q: usize| v[i * n..(i + 1) * n].iter().skip(q).step_by(8).copied();
+    let one = |(i, q)| match code {
+        OpCode::FoldSum => at(i, q).map(f64::from).sum::<f64>() as f32,
+        _ => at(i, q).fold(f32::NEG_INFINITY, f32::max),
+    };
+    Ok(Data::Float((0..m).flat_map(|i| (0..8).map(move |q| (i, q))).map(one).collect()))
+}
+
 /// `op(a) op(b) + acc`: products are exact, sums are in f64, and the result is rounded once to f32.
 pub fn dot(
     (a, ta): (&Data, &Type),

@@ -16,18 +16,20 @@ pub struct Facts {
     pub memory: Vec<MemFacts>,
 }
 
-/// How a tensor argument lies in memory.
+/// What is known of an argument: how a tensor lies in memory, the sign of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemFacts {
     /// The last axis has stride 1.
     pub packed: bool,
     /// The base address, and the stride of every axis but the last in bytes, are multiples of 16.
     pub aligned: bool,
+    /// A float is above 0; of no meaning for tensors and integers.
+    pub positive: bool,
 }
 
 impl Default for MemFacts {
     fn default() -> Self {
-        MemFacts { packed: true, aligned: true }
+        MemFacts { packed: true, aligned: true, positive: true }
     }
 }
 
@@ -47,7 +49,7 @@ pub struct Param {
     pub name: String,
     /// What it is.
     pub kind: ParamKind,
-    /// What the kernel may assume of its memory; the default for scalars.
+    /// What the kernel may assume of it.
     pub memory: MemFacts,
 }
 
@@ -86,7 +88,7 @@ pub struct Op {
     pub results: Vec<Value>,
     /// Constant parts by name, in a fixed order.
     pub attrs: BTreeMap<&'static str, Attr>,
-    /// Nested blocks: one for `for` (arguments: counter, carried values), two for `if`.
+    /// Nested blocks: one for `for` (arguments: counter, carried values) and `role`, two for `if`.
     pub regions: Vec<BlockId>,
     /// Where the user wrote it.
     pub loc: Loc,
@@ -138,13 +140,15 @@ impl Op {
         }
     }
 
-    /// For `load`, `store` and `atomic_add`: the offsets, one per axis of the tensor.
+    /// For ops on a box of a tensor: the offsets, one per axis of the tensor.
     pub fn offsets(&self) -> &[Value] {
         match self.code {
-            OpCode::Load => &self.operands[1..],
-            OpCode::Store | OpCode::AtomicAdd => &self.operands[2..],
-            _ => &[],
+            OpCode::Load => self.operands.get(1..),
+            OpCode::Store | OpCode::AtomicAdd => self.operands.get(2..),
+            OpCode::Fill | OpCode::Send => self.operands.get(3..),
+            _ => None,
         }
+        .unwrap_or_default()
     }
 }
 

@@ -37,8 +37,13 @@
 //!   A cast to `bool` asks whether the value is not 0 (NaN is not); a `bool` becomes 0 or 1.
 //! * Reductions run in any order, so float sums agree between targets within rounding only.
 //!
-//! Nothing here knows a target. The same data structure later carries a schedule: ops whose [`Level`] is `Sched` are made by
-//! passes of the code generator and never by a kernel's author.
+//! # Schedules
+//! Nothing above knows a target. The same data structure later carries a schedule: ops whose [`Level`] is `Sched` are made by
+//! passes of the code generator and never by a kernel's author. Such a kernel is what one block of threads does. Its body declares *rings*
+//! (stages in shared memory, each with a "full" and an "empty" barrier) and *roles* (what a range of warps does, side by side). A role that fills
+//! a ring waits for a stage to be empty (`acquire`) and starts copies into it (`fill`); one that reads it waits until it is full (`await`, which
+//! gives a *view*), and gives it back (`release`). Where a role is in a ring is a *cursor*, carried by its loops. Matrix products are started
+//! by `mma`, which gives a value *in flight*, and `mma_wait` makes tiles of those.
 
 mod abi;
 mod builder;

@@ -48,6 +48,32 @@ pub enum Class {
     Yield,
     /// Operands of any scalar or tile type, a message; no result.
     Debug,
+    /// One tile of rank 2; axis 1 becomes 8.
+    Fold,
+    /// A `bool` tile; a `bool`.
+    Vote,
+    /// No operands; a ring. Attributes `name`, `arrivals`.
+    Ring,
+    /// No operands; a cursor.
+    Cursor,
+    /// A ring and a cursor; a cursor.
+    Advance,
+    /// A ring and a cursor; no result.
+    Turn,
+    /// A tensor, a ring, a cursor and one offset per axis of the tensor; attributes `box`, `row`; no result.
+    Fill,
+    /// A ring and a cursor; a view of a stage.
+    Await,
+    /// A view; a tile.
+    Read,
+    /// Tile or view, view, and optionally a tile or a product in flight; a product in flight. Attributes `ta`, `tb`.
+    Mma,
+    /// Products in flight; their tiles. Attribute `left`.
+    MmaWait,
+    /// A tensor, a tile, a ring and one offset per axis of the tensor; attribute `box`; no result.
+    Send,
+    /// One region without results. Attributes `name`, `first`, `warps`, `registers`.
+    Role,
 }
 
 /// What an op does besides computing its results.
@@ -211,6 +237,44 @@ op_table! {
     Assert = "assert", Debug, Visible, Tile;
     /// Prints `msg` and the operands. Without effect on GPUs.
     Print = "print", Debug, Visible, Tile;
+
+    /// Sums the columns of equal number modulo 8: what a thread of an accumulator holds of a row, without looking at its neighbours.
+    FoldSum = "fold_sum", Fold, None, Sched;
+    /// The largest of the columns of equal number modulo 8; NaN is passed over.
+    FoldMax = "fold_max", Fold, None, Sched;
+    /// Whether the condition holds for some element that this warp has. Different warps may see different answers, so what follows from it
+    /// must be right either way.
+    Vote = "vote", Vote, None, Sched;
+    /// The number of this block of threads, of those that were started.
+    Cta = "cta", Index, None, Sched;
+    /// How many blocks of threads were started.
+    Ctas = "ctas", Index, None, Sched;
+    /// The number of programs along the grid axis `axis`.
+    Extent = "extent", Index, None, Sched;
+    /// Stages in shared memory, all empty, released by `arrivals` arrivals each.
+    Ring = "ring", Ring, Visible, Sched;
+    /// The first stage of any ring.
+    Cursor = "cursor", Cursor, None, Sched;
+    /// The stage after.
+    Advance = "advance", Advance, None, Sched;
+    /// Waits until a stage is empty and announces the bytes of a whole stage.
+    Acquire = "acquire", Turn, Visible, Sched;
+    /// Copies a box of a tensor to the rows of a stage from `row` on; arrives when it is there. What lies beyond the tensor's end is 0.
+    Fill = "fill", Fill, Visible, Sched;
+    /// Waits until a stage is full.
+    Await = "await", Await, Visible, Sched;
+    /// Gives a stage back: its readers in this role are done.
+    Release = "release", Turn, Visible, Sched;
+    /// A stage's content as a tile in registers.
+    Read = "read", Read, Visible, Sched;
+    /// Starts a matrix product of the warpgroup, `op(a) op(b) + acc`, as one group. Its operands must stay as they are until it is waited for.
+    Mma = "mma", Mma, Visible, Sched;
+    /// Waits until at most `left` groups of products are in flight; those that are given have then ended.
+    MmaWait = "mma_wait", MmaWait, Visible, Sched;
+    /// Writes a tile to a box of a tensor through a stage of a ring of this role's own, without waiting for the copy's end.
+    Send = "send", Send, Visible, Sched;
+    /// What `warps` warps from `first` on do, with `registers` registers a thread (0: as launched). One lane of a role of one warp runs it.
+    Role = "role", Role, Control, Sched;
 }
 
 impl OpCode {
@@ -262,7 +326,7 @@ impl Pred {
 /// Every attribute name, with what it holds. The parser accepts no other.
 pub const ATTRS: &[(&str, &str)] = &[
     ("value", "a scalar: the constant of `const`"),
-    ("name", "a text: the dim of `dim`"),
+    ("name", "a text: the dim of `dim`, the name of a ring or role"),
     ("axis", "an int: of a grid, an iota or a reduction"),
     ("pred", "a comparison"),
     ("ta", "1 if the first operand of `dot` is transposed"),
@@ -271,4 +335,10 @@ pub const ATTRS: &[(&str, &str)] = &[
     ("check", "ints: 1 for each tensor axis on which the box may reach past the end"),
     ("step", "an int: what `for` counts by"),
     ("msg", "a text: of `assert` and `print`"),
+    ("arrivals", "an int: arrivals that make a stage of a ring empty"),
+    ("row", "an int: the row of a stage that `fill` starts at"),
+    ("left", "an int: groups of products that may still be in flight"),
+    ("first", "an int: the first warp of a role"),
+    ("warps", "an int: the warps of a role"),
+    ("registers", "an int: registers per thread of a role; 0 for as launched"),
 ];

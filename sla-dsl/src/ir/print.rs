@@ -23,7 +23,7 @@
 //! Values are named in order of appearance, so that dead entries of the kernel's tables do not show, and equal programs print equally.
 //! Printing never fails, not even on kernels that do not verify.
 
-use super::{Attr, BlockId, Kernel, Op, OpCode, ParamKind, Scalar, Value};
+use super::{Attr, BlockId, Class, Kernel, Op, OpCode, ParamKind, Scalar, Value};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
@@ -78,7 +78,8 @@ impl Printer<'_> {
                 ParamKind::Scalar(e) => self.push(format_args!("{e}")),
             }
             self.out.push_str(if param.memory.packed { "" } else { " unpacked" });
-            self.out.push_str(if param.memory.aligned { "\n" } else { " unaligned\n" });
+            self.out.push_str(if param.memory.aligned { "" } else { " unaligned" });
+            self.out.push_str(if param.memory.positive { "\n" } else { " signed\n" });
         }
         self.block(k.body, 1);
         self.out.push_str("}\n");
@@ -146,13 +147,8 @@ impl Printer<'_> {
     }
 
     fn operands(&mut self, op: &Op) {
-        let memory = matches!(op.code, OpCode::Load | OpCode::Store | OpCode::AtomicAdd);
-        let direct = match op.code {
-            OpCode::Load => 1,
-            OpCode::Store | OpCode::AtomicAdd => 2,
-            _ => op.operands.len(),
-        }
-        .min(op.operands.len());
+        let memory = matches!(op.code.class(), Class::Load | Class::Store | Class::Fill | Class::Send);
+        let direct = if memory { op.operands.len() - op.offsets().len() } else { op.operands.len() };
         let (direct, offsets) = op.operands.split_at(direct);
         for (i, &v) in direct.iter().enumerate() {
             let name = self.name(v);

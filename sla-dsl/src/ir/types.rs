@@ -110,6 +110,14 @@ pub enum Type {
     Tile(Elem, Vec<usize>),
     /// A tensor in memory; parameters only.
     Tensor(TensorType),
+    /// Scheduled kernels only: stages in shared memory, `[stages, rows, columns]`, each with a barrier for "full" and one for "empty".
+    Ring(Elem, [usize; 3]),
+    /// Scheduled kernels only: a place in a ring, and how often the ring was gone round.
+    Cursor,
+    /// Scheduled kernels only: a filled stage of a ring, which matrix products read.
+    View(Elem, [usize; 2]),
+    /// Scheduled kernels only: the result of a matrix product in flight. Nothing but `mma` and `mma_wait` takes it.
+    Pending(Elem, [usize; 2]),
     /// The result of an op that was rejected; never in a verified kernel. Ops on it are not reported again.
     Invalid,
 }
@@ -125,7 +133,8 @@ impl Type {
         match self {
             Type::Scalar(e) | Type::Tile(e, _) => Some(*e),
             Type::Tensor(t) => Some(t.elem),
-            Type::Invalid => None,
+            Type::Ring(e, _) | Type::View(e, _) | Type::Pending(e, _) => Some(*e),
+            Type::Cursor | Type::Invalid => None,
         }
     }
 
@@ -181,6 +190,10 @@ impl fmt::Display for Type {
                 }
                 f.write_str("]>")
             }
+            Type::Ring(e, [s, m, n]) => write!(f, "ring<{s}x{m}x{n}x{e}>"),
+            Type::Cursor => f.write_str("cursor"),
+            Type::View(e, [m, n]) => write!(f, "view<{m}x{n}x{e}>"),
+            Type::Pending(e, [m, n]) => write!(f, "pending<{m}x{n}x{e}>"),
             Type::Invalid => f.write_str("invalid"),
         }
     }

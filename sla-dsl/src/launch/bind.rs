@@ -88,6 +88,11 @@ fn check(def: &KernelDef, consts: &Consts, args: &[Arg<'_>]) -> Result<Bound, Re
     for t in &tensors {
         facts.memory[t.index] = memory::facts(t);
     }
+    for (fact, arg) in facts.memory.iter_mut().zip(args) {
+        if let Arg::Scalar(Scalar::Float(v)) = arg {
+            fact.positive = *v as f32 > 0.0;
+        }
+    }
     Ok(Bound { dims: sizes.values.clone(), grid, facts, space, sizes })
 }
 

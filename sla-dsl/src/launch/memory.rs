@@ -53,7 +53,7 @@ fn aligned(t: &Lent<'_, '_>, last: usize) -> MemFacts {
     let bytes = t.ty.elem.bytes() as i64;
     let rows = t.arg.shape().iter().zip(t.arg.strides()).take(last);
     let even = rows.filter(|(n, _)| **n > 1).all(|(_, s)| s * bytes % 16 == 0);
-    MemFacts { packed: false, aligned: even && t.arg.address().is_multiple_of(16) }
+    MemFacts { packed: false, aligned: even && t.arg.address().is_multiple_of(16), positive: true }
 }
 
 /// The bytes from the first element to the end of the last one.

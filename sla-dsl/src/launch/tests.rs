@@ -126,9 +126,9 @@ fn a_right_launch_binds() {
     assert_eq!(b.grid, [3, 2]);
     assert_eq!(b.programs(), 6);
     assert_eq!(b.space, Some(Space::Host));
-    assert_eq!(b.facts.memory[0], MemFacts { packed: true, aligned: true });
+    assert_eq!(b.facts.memory[0], MemFacts::default());
     // 3 * 4 bytes a row.
-    assert_eq!(b.facts.memory[2], MemFacts { packed: true, aligned: false });
+    assert_eq!(b.facts.memory[2], MemFacts { aligned: false, ..MemFacts::default() });
     assert_eq!(b.facts.memory[4], MemFacts::default());
 }
 
@@ -318,12 +318,12 @@ fn outputs_overlap_no_other_argument() {
 fn memory_facts() {
     let mut c = Case::new(2, 64, 64);
     c.strides[0] = vec![16, 32, 1];
-    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts { packed: true, aligned: true });
+    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts::default());
     c.strides[0] = vec![1, 32, 2];
-    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts { packed: false, aligned: false });
+    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts { packed: false, aligned: false, positive: true });
     let mut c = Case::new(2, 64, 64);
     c.address[0] += 4;
-    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts { packed: true, aligned: false });
+    assert_eq!(c.bind().unwrap().facts.memory[0], MemFacts { aligned: false, ..MemFacts::default() });
 }
 
 #[test]

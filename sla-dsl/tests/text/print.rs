@@ -18,7 +18,10 @@ pub fn sample() -> Kernel {
         Param { name: "scale".into(), kind: ParamKind::Scalar(Elem::F32), memory: MemFacts::default() },
     ];
     let grid = vec![GridAxis { name: "m".into(), extent: l.clone().div_ceil(4.into()) }];
-    let facts = Facts { memory: vec![MemFacts { packed: false, aligned: false }], ..Facts::default() };
+    let facts = Facts {
+        memory: vec![MemFacts { packed: false, aligned: false, positive: true }],
+        ..Facts::default()
+    };
     let b = Builder::new("sample", &["L"], grid, params, &facts);
     let ragged = !b.is_even(&l, 4);
     let row = b.binary(OpCode::Mul, b.program_id(0, AT), b.int(4, AT), AT);

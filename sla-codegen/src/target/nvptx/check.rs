@@ -4,7 +4,7 @@ use super::layout::Family;
 use super::schedule::{dot_size, fits_tensor_cores};
 use crate::{Arch, CodegenError};
 use sla_dsl::diag::{Diagnostic, Loc};
-use sla_dsl::ir::{Elem, Kernel, OpCode, OpId};
+use sla_dsl::ir::{Elem, Kernel, Level, OpCode, OpId};
 
 /// The most registers that one tile may take in each thread.
 const MAX_REGISTERS: usize = 1024;
@@ -55,6 +55,9 @@ pub fn check(kernel: &Kernel, arch: Arch, family: &Family) -> Result<(), Codegen
 
 fn refusal(kernel: &Kernel, defs: &[Option<OpId>], id: OpId, family: &Family) -> Option<String> {
     let op = kernel.op(id);
+    if op.code.level() == Level::Sched {
+        return Some(format!("`{}` is an op of scheduled kernels", op.code.name()));
+    }
     for &v in &op.results {
         let ty = kernel.ty(v);
         let shape = ty.shape().unwrap_or(&[]);

@@ -73,7 +73,11 @@ impl Parser {
                 return Err(place.error(ParseErrorKind::Unexpected { found, needed }));
             }
         };
-        let memory = MemFacts { packed: !self.eat_word("unpacked"), aligned: !self.eat_word("unaligned") };
+        let memory = MemFacts {
+            packed: !self.eat_word("unpacked"),
+            aligned: !self.eat_word("unaligned"),
+            positive: !self.eat_word("signed"),
+        };
         self.kernel.params.push(Param { name, kind, memory });
         let v = self.define(value, ty)?;
         let body = self.kernel.body;
@@ -94,9 +98,12 @@ impl Parser {
             self.expect('>')?;
             return Ok(Type::Tensor(TensorType { elem, dims, mutable }));
         }
-        if !self.eat_word("tile") {
-            return self.elem().map(Type::Scalar);
+        if self.eat_word("cursor") {
+            return Ok(Type::Cursor);
         }
+        let Some(kind) = ["tile", "ring", "view", "pending"].into_iter().find(|w| self.eat_word(w)) else {
+            return self.elem().map(Type::Scalar);
+        };
         self.expect('<')?;
         let place = self.place();
         let Token::Number(first) = self.peek() else { return self.unexpected("the tile's shape") };
@@ -117,7 +124,16 @@ impl Parser {
             shape.push(text.parse().map_err(|_| place.error(ParseErrorKind::Number(text.to_string())))?);
         }
         self.expect('>')?;
-        Ok(Type::Tile(elem, shape))
+        match (kind, &shape[..]) {
+            ("tile", _) => Ok(Type::Tile(elem, shape)),
+            ("ring", &[s, m, n]) => Ok(Type::Ring(elem, [s, m, n])),
+            ("view", &[m, n]) => Ok(Type::View(elem, [m, n])),
+            ("pending", &[m, n]) => Ok(Type::Pending(elem, [m, n])),
+            _ => Err(place.error(ParseErrorKind::Unexpected {
+                found: format!("{} sizes", shape.len()),
+                needed: format!("the sizes of a {kind}"),
+            })),
+        }
     }
 
     fn elem(&mut self) -> Parse<Elem> {

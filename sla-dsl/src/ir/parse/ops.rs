@@ -50,6 +50,11 @@ impl Parser {
         let types = self.types(results.len())?;
         let regions = match code {
             OpCode::For | OpCode::If => self.regions(head, &types)?,
+            OpCode::Role => {
+                let block = self.kernel.new_block();
+                self.region(block)?;
+                vec![block]
+            }
             _ => Vec::new(),
         };
         let loc = if self.eat('@') { self.loc()? } else { Loc::UNKNOWN };

@@ -6,6 +6,7 @@
 //!
 //! It proves nothing about run time: offsets in range, divisors that are not zero, programs that do not write one place twice.
 
+mod sched;
 mod structure;
 mod types;
 

@@ -119,7 +119,7 @@ impl Checker<'_> {
             _ => {}
         }
         let regions = match op.code.class() {
-            Class::For => 1,
+            Class::For | Class::Role => 1,
             Class::If => 2,
             _ => 0,
         };

@@ -15,7 +15,7 @@ pub fn check(k: &Kernel, out: &mut Vec<Finding>) {
     });
 }
 
-type Check = Result<(), String>;
+pub(super) type Check = Result<(), String>;
 
 fn op(k: &Kernel, op: &Op) -> Check {
     let name = op.code.name();
@@ -43,6 +43,9 @@ fn op(k: &Kernel, op: &Op) -> Check {
         Class::Index => {
             count(op, 0, 1)?;
             result(k, op, &Type::Scalar(Elem::I32))?;
+            if matches!(op.code, OpCode::Cta | OpCode::Ctas) {
+                return Ok(());
+            }
             if op.code == OpCode::Dim {
                 let dim = op.str("name");
                 return ensure(k.dims.iter().any(|d| d == dim), || {
@@ -204,6 +207,7 @@ fn op(k: &Kernel, op: &Op) -> Check {
             let ok = op.code != OpCode::Assert || op.operands.len() == 1 && ty(0).elem() == Some(Elem::Bool);
             ensure(ok, || "`assert` takes one bool".to_string())
         }
+        _ => super::sched::op(k, op),
     }
 }
 
@@ -249,7 +253,7 @@ fn for_(k: &Kernel, op: &Op) -> Check {
     })?;
     ensure(*k.ty(args[0]) == Type::Scalar(Elem::I32), || "the counter of `for` is not an i32".to_string())?;
     for ((&init, &arg), &result) in carried.iter().zip(&args[1..]).zip(&op.results) {
-        elem_of(op, k.ty(init))?;
+        super::sched::carried(op, k.ty(init))?;
         ensure(k.ty(init) == k.ty(arg) && k.ty(arg) == k.ty(result), || {
             format!(
                 "a carried value starts as a {}, enters as a {} and leaves as a {}",
@@ -263,7 +267,7 @@ fn for_(k: &Kernel, op: &Op) -> Check {
 }
 
 /// A region's last op yields the types of the owner's results.
-fn yields(k: &Kernel, op: &Op, region: crate::ir::BlockId) -> Check {
+pub(super) fn yields(k: &Kernel, op: &Op, region: crate::ir::BlockId) -> Check {
     let last = k.block(region).ops.last().map(|&id| k.op(id));
     let out = last.map_or(&[][..], |y| &y.operands);
     ensure(out.len() == op.results.len(), || {
@@ -285,11 +289,17 @@ fn yields(k: &Kernel, op: &Op, region: crate::ir::BlockId) -> Check {
 /// Checks the tensor, the offsets, `box` and `check` of a memory op with `head` operands before the offsets; returns the extents
 /// that are not 1.
 fn access(k: &Kernel, op: &Op, head: usize) -> Result<Vec<usize>, String> {
+    access_at(k, op, head, true)
+}
+
+/// The same; copies by the hardware need no `check`, because they always stop at the tensor's end.
+pub(super) fn access_at(k: &Kernel, op: &Op, head: usize, checks: bool) -> Result<Vec<usize>, String> {
     ensure(op.operands.len() >= head, || format!("`{}` has no tensor or value", op.code.name()))?;
     let rank = tensor(k, op)?.dims.len();
     let (extent, check) = (op.ints("box"), op.ints("check"));
     let offsets = &op.operands[head..];
-    ensure([offsets.len(), extent.len(), check.len()] == [rank; 3], || {
+    let checked = if checks { check.len() } else { rank };
+    ensure([offsets.len(), extent.len(), checked] == [rank; 3], || {
         format!(
             "a tensor of rank {rank} is accessed with {} offsets, {} extents and {} checks",
             offsets.len(),
@@ -308,7 +318,7 @@ fn access(k: &Kernel, op: &Op, head: usize) -> Result<Vec<usize>, String> {
     Ok(shape)
 }
 
-fn tensor<'a>(k: &'a Kernel, op: &Op) -> Result<&'a TensorType, String> {
+pub(super) fn tensor<'a>(k: &'a Kernel, op: &Op) -> Result<&'a TensorType, String> {
     let v = op.operands.first().ok_or_else(|| format!("`{}` has no tensor", op.code.name()))?;
     k.tensor(*v).ok_or_else(|| format!("`{}` accesses a {}, not a tensor", op.code.name(), k.ty(*v)))
 }
@@ -332,7 +342,7 @@ fn fits(value: Scalar, elem: Elem) -> bool {
     }
 }
 
-fn elem_of(op: &Op, ty: &Type) -> Result<Elem, String> {
+pub(super) fn elem_of(op: &Op, ty: &Type) -> Result<Elem, String> {
     match ty {
         Type::Scalar(e) | Type::Tile(e, _) => Ok(*e),
         other => Err(format!("`{}` takes scalars and tiles, not a {other}", op.code.name())),
@@ -348,7 +358,7 @@ fn axis(op: &Op, ty: &Type) -> Result<usize, String> {
     }
 }
 
-fn count(op: &Op, operands: usize, results: usize) -> Check {
+pub(super) fn count(op: &Op, operands: usize, results: usize) -> Check {
     ensure(op.operands.len() == operands && op.results.len() == results, || {
         format!(
             "`{}` takes {operands} operands and gives {results} results, this has {} and {}",
@@ -359,7 +369,7 @@ fn count(op: &Op, operands: usize, results: usize) -> Check {
     })
 }
 
-fn result(k: &Kernel, op: &Op, want: &Type) -> Check {
+pub(super) fn result(k: &Kernel, op: &Op, want: &Type) -> Check {
     let found = op.results.first().map(|&r: &Value| k.ty(r));
     ensure(found == Some(want), || match found {
         Some(found) => format!("`{}` gives a {want} here, not a {found}", op.code.name()),
@@ -371,11 +381,11 @@ fn same(op: &Op, a: &Type, b: &Type) -> Check {
     ensure(a == b, || format!("the operands of `{}` are a {a} and a {b}", op.code.name()))
 }
 
-fn missing(op: &Op, key: &str) -> String {
+pub(super) fn missing(op: &Op, key: &str) -> String {
     let what = ATTRS.iter().find(|(n, _)| *n == key).map_or("", |(_, what)| what);
     format!("`{}` lacks the attribute `{key}` ({what})", op.code.name())
 }
 
-fn ensure(ok: bool, message: impl FnOnce() -> String) -> Check {
+pub(super) fn ensure(ok: bool, message: impl FnOnce() -> String) -> Check {
     if ok { Ok(()) } else { Err(message()) }
 }
