@@ -69,6 +69,9 @@ pub enum RuntimeError {
         /// The element type needed.
         needed_elem: Elem,
     },
+    /// Two points of time that cannot be compared.
+    #[error("the marks are of different devices, needed two of one")]
+    Marks,
     /// A device's name that is none.
     #[error("unknown device `{0}`; the devices are auto, cpu, cuda, cuda:N, interp")]
     DeviceName(String),

@@ -35,6 +35,6 @@ mod slots;
 mod tensor;
 pub mod testing;
 
-pub use device::{CudaError, Device, DeviceName};
+pub use device::{CudaError, Device, DeviceName, MapRefusal, Mark, Resources, Scrubber};
 pub use error::RuntimeError;
 pub use tensor::{DynTensor, Tensor, TensorError};

@@ -4,15 +4,25 @@
 
 mod cpu;
 mod cuda;
+mod mark;
 mod name;
+mod resources;
+mod scrub;
 
-pub use cuda::CudaError;
 pub(crate) use cuda::{CudaContext, CudaMemory};
+pub use cuda::{CudaError, MapRefusal};
+pub use mark::Mark;
 pub use name::DeviceName;
+pub use resources::Resources;
+pub use scrub::Scrubber;
 
 use crate::RuntimeError;
+use crate::memory::HostMemory;
+use crate::tensor::TensorError;
 use cpu::CpuDevice;
 use cuda::CudaDevice;
+use mark::Point;
+use scrub::Buffer;
 use sla_codegen::{Options, Target};
 use sla_dsl::interp::{DeviceError, Interpreter};
 use sla_dsl::lang::{Consts, KernelDef};
@@ -143,6 +153,63 @@ impl Device {
                 let time = start.elapsed().map_err(RuntimeError::from)?;
                 Ok((result, time))
             }
+        }
+    }
+
+    /// A point in the order of its work, after everything launched so far.
+    ///
+    /// # Errors
+    /// A GPU that fails.
+    pub fn mark(&self) -> Result<Mark, RuntimeError> {
+        Ok(Mark(match &self.0 {
+            Kind::Cpu(_) | Kind::Interp => Point::Clock(Instant::now()),
+            Kind::Cuda(d) => Point::Event(d.context().event()?),
+        }))
+    }
+
+    /// Memory to drive everything else from its caches with: on a GPU at least four times its L2, on the host 64 MiB.
+    ///
+    /// # Errors
+    /// No memory left.
+    pub fn scrubber(&self) -> Result<Scrubber, RuntimeError> {
+        Ok(Scrubber(match &self.0 {
+            Kind::Cpu(_) | Kind::Interp => {
+                let bytes = 64 << 20;
+                let full = || TensorError::OutOfMemory { bytes, place: "the host".to_string() };
+                Buffer::Host(HostMemory::zeroed(bytes).ok_or_else(full)?)
+            }
+            Kind::Cuda(d) => {
+                let bytes = (4 * d.context().cache_bytes()).max(64 << 20);
+                Buffer::Cuda(CudaMemory::zeroed(d.context(), bytes)?)
+            }
+        }))
+    }
+
+    /// A GPU's place on the PCI bus, as `nvidia-smi -i` takes it; `None` for the others.
+    pub fn bus_id(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Cuda(d) => d.context().bus_id().ok(),
+            _ => None,
+        }
+    }
+
+    /// What the kernel of a launch takes of a GPU; `None` on the others. Compiles the kernel unless it is cached, and launches nothing.
+    ///
+    /// # Errors
+    /// As [`Device::launch_with`].
+    pub fn resources(
+        &self,
+        kernel: &'static KernelDef,
+        consts: &Consts,
+        args: &[Arg<'_>],
+        options: &Options,
+    ) -> Result<Option<Resources>, RuntimeError> {
+        match &self.0 {
+            Kind::Cuda(d) => {
+                let bound = bind(kernel, consts, args)?;
+                d.resources(kernel, consts, &bound, options).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 

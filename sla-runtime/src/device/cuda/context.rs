@@ -21,6 +21,8 @@ pub(crate) struct CudaContext {
     name: String,
     capability: (u32, u32),
     shared_bytes: usize,
+    multiprocessors: u32,
+    cache_bytes: usize,
     pooled: bool,
 }
 
@@ -49,6 +51,8 @@ impl CudaContext {
         let major = ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let shared = ask(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let multiprocessors = ask(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let cache = ask(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
         let pooled = ask(CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? != 0;
         // SAFETY: as above; released when this is dropped.
         let handle = unsafe { result::primary_ctx::retain(device) }.map_err(what)?;
@@ -59,6 +63,8 @@ impl CudaContext {
             name,
             capability: (major, minor),
             shared_bytes: shared as usize,
+            multiprocessors,
+            cache_bytes: cache as usize,
             pooled,
         };
         if pooled {
@@ -110,6 +116,27 @@ impl CudaContext {
         self.shared_bytes
     }
 
+    /// Multiprocessors of the GPU.
+    pub fn multiprocessors(&self) -> u32 {
+        self.multiprocessors
+    }
+
+    /// Size of the cache that all multiprocessors share (L2).
+    pub fn cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
+    /// The GPU's place on the PCI bus, as `nvidia-smi -i` takes it.
+    pub fn bus_id(&self) -> Result<String, CudaError> {
+        let mut text = [0u8; 32];
+        // SAFETY: writes a terminated string of at most so many bytes.
+        unsafe {
+            sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), text.len() as i32, self.device).result()
+        }
+        .map_err(|e| CudaError::driver("asking for the GPU's place", e))?;
+        Ok(String::from_utf8_lossy(text.split(|&b| b == 0).next().unwrap_or_default()).into_owned())
+    }
+
     /// Whether memory is allocated and freed in stream order.
     pub(super) fn pooled(&self) -> bool {
         self.pooled
@@ -155,8 +182,13 @@ pub(crate) struct Event {
 impl Event {
     /// Waits for everything enqueued and returns the GPU's time since this event.
     pub fn elapsed(&self) -> Result<Duration, CudaError> {
-        let end = self.context.event()?;
+        self.until(&self.context.event()?)
+    }
+
+    /// Waits for `end`, an event of the same GPU, and returns the GPU's time from this one to it.
+    pub fn until(&self, end: &Event) -> Result<Duration, CudaError> {
         let measure = || {
+            self.context.enter()?;
             // SAFETY: both events were recorded on the same stream and are alive.
             let ms = unsafe {
                 result::event::synchronize(end.handle)?;

@@ -1,5 +1,6 @@
 //! What the driver can refuse, with what was being done at the time.
 
+use super::maps::MapRefusal;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::CUresult;
 use thiserror::Error;
@@ -39,6 +40,9 @@ pub enum CudaError {
         "{kernel}: a program has {needed} threads, with {registers} registers each at most {available} fit; smaller blocks or fewer warps need less"
     )]
     Threads { kernel: String, needed: u32, registers: u32, available: u32 },
+    /// A tensor that the kernel's bulk copies cannot read or write.
+    #[error("{kernel}: '{param}' cannot have a tensor map: {reason}")]
+    Map { kernel: String, param: String, reason: MapRefusal },
     /// Any other failure.
     #[error("{what}: {name}: {message}")]
     Driver { what: String, name: String, message: String },

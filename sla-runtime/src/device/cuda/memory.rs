@@ -17,9 +17,7 @@ pub(crate) struct CudaMemory {
 impl CudaMemory {
     pub fn zeroed(context: &Arc<CudaContext>, bytes: usize) -> Result<CudaMemory, CudaError> {
         let memory = CudaMemory::allocate(context, bytes)?;
-        // SAFETY: fills exactly this allocation.
-        unsafe { result::memset_d8_async(memory.start, 0, bytes, STREAM) }
-            .map_err(|e| CudaError::driver("filling memory", e))?;
+        memory.clear()?;
         Ok(memory)
     }
 
@@ -29,6 +27,16 @@ impl CudaMemory {
         unsafe { result::memcpy_htod_sync(memory.start, data) }
             .map_err(|e| CudaError::driver("copying to the GPU", e))?;
         Ok(memory)
+    }
+
+    /// Enqueues overwriting all of it with zeros.
+    pub fn clear(&self) -> Result<(), CudaError> {
+        let clear = || {
+            self.context.enter()?;
+            // SAFETY: fills exactly this allocation, in stream order.
+            unsafe { result::memset_d8_async(self.start, 0, self.bytes, STREAM) }
+        };
+        clear().map_err(|e| CudaError::driver("filling memory", e))
     }
 
     /// Memory with arbitrary contents; makes the context current.

@@ -3,20 +3,25 @@
 //! Work goes to the context's default stream, which orders it with that of every other handle of the same GPU: memory and launches
 //! of two handles need no synchronisation by the user.
 
+mod code;
 mod context;
 mod error;
+mod maps;
 mod memory;
 mod module;
 
-pub(crate) use context::CudaContext;
+pub(crate) use context::{CudaContext, Event};
 pub use error::CudaError;
+pub use maps::MapRefusal;
 pub(crate) use memory::CudaMemory;
 
+use super::Resources;
 use crate::RuntimeError;
-use crate::cache::KernelCache;
+use crate::cache::{Compiled, KernelCache};
 use crate::slots::pack;
+use code::Code;
 use module::CudaKernel;
-use sla_codegen::{Arch, Artifact, CodegenError, Options, Stage};
+use sla_codegen::{Arch, Artifact, CodegenError, Options, Stage, Target, Tools};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use std::sync::Arc;
 pub(super) struct CudaDevice {
     context: Arc<CudaContext>,
     arch: Arch,
+    tools: Tools,
     cache: KernelCache<CudaKernel>,
 }
 
@@ -37,7 +43,7 @@ impl CudaDevice {
             major,
             minor,
         })?;
-        Ok(CudaDevice { context, arch, cache: KernelCache::new() })
+        Ok(CudaDevice { context, arch, tools: crate::env::tools(), cache: KernelCache::new() })
     }
 
     pub fn context(&self) -> &Arc<CudaContext> {
@@ -62,24 +68,47 @@ impl CudaDevice {
         bound: &Bound,
         options: &Options,
     ) -> Result<(), RuntimeError> {
-        let compiled = self.cache.get(def, consts, options, bound, |kernel| {
-            match sla_codegen::compile(kernel, options)? {
-                Artifact::Gpu(image) => Ok(CudaKernel::load(&self.context, def.name, &image)?),
-                Artifact::Host(_) => {
-                    let target = options.target.to_string();
-                    Err(CodegenError::NoStage { target, stage: Stage::Ptx }.into())
-                }
-            }
-        })?;
+        let compiled = self.compiled(def, consts, bound, options)?;
         let mut slots = pack(&compiled.abi, args, &bound.dims);
         // Below 2^31 by `bind`.
         let programs = bound.programs() as u32;
         if programs > 0 {
             // SAFETY: the kernel was compiled for this signature and these facts, and `bind` has checked the arguments. Tensors free
             // their memory in stream order, so it stays valid until the kernel has run even if they are dropped before.
-            unsafe { compiled.code.launch(programs, &mut slots)? };
+            unsafe { compiled.code.launch(programs, &mut slots, args)? };
         }
         Ok(())
+    }
+
+    /// What the kernel of a launch takes of the GPU; compiles and loads it if needed.
+    pub fn resources(
+        &self,
+        def: &'static KernelDef,
+        consts: &Consts,
+        bound: &Bound,
+        options: &Options,
+    ) -> Result<Resources, RuntimeError> {
+        Ok(self.compiled(def, consts, bound, options)?.code.resources()?)
+    }
+
+    fn compiled(
+        &self,
+        def: &'static KernelDef,
+        consts: &Consts,
+        bound: &Bound,
+        options: &Options,
+    ) -> Result<Arc<Compiled<CudaKernel>>, RuntimeError> {
+        self.cache.get(def, consts, options, bound, |kernel| {
+            let none = || CodegenError::NoStage { target: options.target.to_string(), stage: Stage::Ptx };
+            let (Artifact::Gpu(image), Target::Cuda(arch)) =
+                (sla_codegen::compile(kernel, options)?, options.target)
+            else {
+                return Err(none().into());
+            };
+            let code = Code::best(&image.ptx, arch, self.context.capability(), &self.tools);
+            let params = kernel.params.iter().map(|p| p.name.clone()).collect();
+            Ok(CudaKernel::load(&self.context, def.name, params, &image, code)?)
+        })
     }
 }
 

@@ -1,10 +1,15 @@
-//! A kernel loaded on a GPU: from PTX or a cubin to something that can be launched.
+//! A kernel loaded on a GPU: from code and an image's facts to something that can be launched.
 
+use super::code::Code;
 use super::context::STREAM;
+use super::maps::{self, MapRefusal, RecentMaps};
 use super::{CudaContext, CudaError};
+use crate::device::Resources;
 use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option};
-use sla_codegen::GpuImage;
+use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option, CUtensorMap};
+use sla_codegen::ptxas::Report;
+use sla_codegen::{GpuImage, GridKind, TensorMap};
+use sla_dsl::launch::Arg;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
@@ -18,7 +23,12 @@ pub(super) struct CudaKernel {
     function: sys::CUfunction,
     threads: u32,
     shared_bytes: u32,
+    grid: GridKind,
+    maps: Vec<TensorMap>,
+    recent: RecentMaps,
+    report: Option<Report>,
     name: &'static str,
+    params: Vec<String>,
 }
 
 // SAFETY: the driver's handles may be used from any thread with the context current.
@@ -27,11 +37,13 @@ unsafe impl Send for CudaKernel {}
 unsafe impl Sync for CudaKernel {}
 
 impl CudaKernel {
-    /// Loads an image and checks that one program of it fits the GPU.
+    /// Loads an image and checks that one block of its threads fits the GPU. `params` are the names of the kernel's parameters.
     pub fn load(
         context: &Arc<CudaContext>,
         name: &'static str,
+        params: Vec<String>,
         image: &GpuImage,
+        code: Code,
     ) -> Result<CudaKernel, CudaError> {
         let available = context.shared_bytes();
         if image.shared_bytes as usize > available {
@@ -44,14 +56,25 @@ impl CudaKernel {
         }
         let loading = |e| CudaError::driver(format!("{name}: loading"), e);
         context.enter().map_err(loading)?;
+        let (module, report) = load_code(name, code, &image.ptx)?;
         let mut kernel = CudaKernel {
             context: context.clone(),
-            module: load_module(name, image.ptx.as_bytes())?,
+            module,
             function: std::ptr::null_mut(),
             threads: image.threads,
             shared_bytes: image.shared_bytes,
+            grid: image.grid,
+            maps: image.maps.clone(),
+            recent: RecentMaps::default(),
+            report,
             name,
+            params,
         };
+        if let Some(map) = kernel.maps.first()
+            && !maps::available()
+        {
+            return Err(kernel.refusal(map, MapRefusal::Driver));
+        }
         let missing = |message: String| CudaError::Image { kernel: name.to_string(), message };
         let entry = CString::new(image.entry.as_str()).map_err(|e| missing(e.to_string()))?;
         // SAFETY: the module was just loaded.
@@ -63,17 +86,15 @@ impl CudaKernel {
     /// Asks for the shared memory, and tells whether the threads do not fit.
     fn fit(&self) -> Result<Option<CudaError>, DriverError> {
         use CUfunction_attribute::*;
-        // SAFETY: a function of a loaded module.
-        let ask = |attribute| unsafe { result::function::get_function_attribute(self.function, attribute) };
-        let available = ask(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?.max(0) as u32;
+        let available = self.ask(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?;
         if self.threads > available {
-            let registers = ask(CU_FUNC_ATTRIBUTE_NUM_REGS)?.max(0) as u32;
+            let registers = self.ask(CU_FUNC_ATTRIBUTE_NUM_REGS)?;
             let kernel = self.name.to_string();
             return Ok(Some(CudaError::Threads { kernel, needed: self.threads, registers, available }));
         }
         if self.shared_bytes > FREE_SHARED_BYTES {
             let attribute = CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: as above.
+            // SAFETY: a function of a loaded module.
             unsafe {
                 result::function::set_function_attribute(self.function, attribute, self.shared_bytes as i32)?;
             }
@@ -81,19 +102,91 @@ impl CudaKernel {
         Ok(None)
     }
 
-    /// Enqueues `programs` programs, which must not be 0.
+    fn ask(&self, attribute: CUfunction_attribute) -> Result<u32, DriverError> {
+        // SAFETY: a function of a loaded module.
+        let value = unsafe { result::function::get_function_attribute(self.function, attribute) };
+        value.map(|v| v.max(0) as u32)
+    }
+
+    /// What it takes of the GPU.
+    pub fn resources(&self) -> Result<Resources, CudaError> {
+        use CUfunction_attribute::*;
+        let read = || {
+            self.context.enter()?;
+            let (threads, shared) = (self.threads as i32, self.shared_bytes as usize);
+            let mut blocks = 0;
+            // SAFETY: a function of a loaded module; writes one number.
+            unsafe {
+                sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(
+                    &raw mut blocks,
+                    self.function,
+                    threads,
+                    shared,
+                )
+                .result()?;
+            }
+            Ok(Resources {
+                threads: self.threads,
+                shared_bytes: self.shared_bytes,
+                registers: self.ask(CU_FUNC_ATTRIBUTE_NUM_REGS)?,
+                local_bytes: self.ask(CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
+                blocks_per_sm: blocks.max(0) as u32,
+                persistent: matches!(self.grid, GridKind::Persistent { .. }),
+                maps: self.maps.len(),
+                report: self.report.clone(),
+            })
+        };
+        read().map_err(|e| CudaError::driver(format!("{}: asking for its resources", self.name), e))
+    }
+
+    fn refusal(&self, map: &TensorMap, reason: MapRefusal) -> CudaError {
+        let param = self.params.get(map.param).cloned().unwrap_or_default();
+        CudaError::Map { kernel: self.name.to_string(), param, reason }
+    }
+
+    /// The tensor maps of a launch, in order.
+    fn maps(&self, args: &[Arg<'_>]) -> Result<Vec<CUtensorMap>, CudaError> {
+        let encode = |map: &TensorMap| {
+            // A map of something else is no map of a tensor of any rank.
+            let Some(Arg::Tensor(tensor)) = args.get(map.param) else {
+                return Err(self.refusal(map, MapRefusal::Rank { found: 0 }));
+            };
+            let description = maps::describe(map, tensor).map_err(|reason| self.refusal(map, reason))?;
+            let what = || format!("{}: encoding a tensor map", self.name);
+            self.recent.get(&description).map_err(|e| CudaError::driver(what(), e))
+        };
+        self.maps.iter().map(encode).collect()
+    }
+
+    /// Enqueues `programs` programs, which must not be 0. `args` are those that `slots` were made from.
     ///
     /// # Safety
-    /// `slots` must be right for the kernel, and memory they point to must stay valid in stream order.
-    pub unsafe fn launch(&self, programs: u32, slots: &mut [u64]) -> Result<(), CudaError> {
+    /// `slots` and `args` must be right for the kernel, and memory they point to must stay valid in stream order.
+    pub unsafe fn launch(&self, programs: u32, slots: &mut [u64], args: &[Arg<'_>]) -> Result<(), CudaError> {
         let failed = |e| CudaError::driver(format!("{}: launching", self.name), e);
         self.context.enter().map_err(failed)?;
+        let mut maps = self.maps(args)?;
         // The driver reads as many bytes at each address as the parameter has; numbers are little-endian, so a slot's low bytes.
-        let mut params: Vec<*mut c_void> = slots.iter_mut().map(|s| (s as *mut u64).cast()).collect();
-        let (grid, block) = ((programs, 1, 1), (self.threads, 1, 1));
+        let slots = slots.iter_mut().map(|s| (s as *mut u64).cast());
+        let mut params: Vec<*mut c_void> =
+            slots.chain(maps.iter_mut().map(|m| (m as *mut CUtensorMap).cast())).collect();
+        let (grid, block) = ((self.blocks(programs), 1, 1), (self.threads, 1, 1));
         // SAFETY: by this function's contract; the driver copies the parameters before it returns.
         unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, STREAM, &mut params) }
             .map_err(failed)
+    }
+
+    /// Blocks of threads for a number of programs.
+    fn blocks(&self, programs: u32) -> u32 {
+        blocks(self.grid, programs, self.context.multiprocessors())
+    }
+}
+
+/// Blocks of threads for a number of programs on a GPU with so many multiprocessors.
+pub(super) fn blocks(grid: GridKind, programs: u32, multiprocessors: u32) -> u32 {
+    match grid {
+        GridKind::Programs => programs,
+        GridKind::Persistent { per_sm } => programs.min(per_sm.saturating_mul(multiprocessors).max(1)),
     }
 }
 
@@ -104,6 +197,20 @@ impl Drop for CudaKernel {
             // SAFETY: loaded in `load`, unloaded once, not running.
             let _ = unsafe { result::module::unload(self.module) };
         }
+    }
+}
+
+/// Loads what ptxas made, or the PTX where it made nothing or the driver does not take it; with the report on what was loaded.
+fn load_code(kernel: &str, code: Code, ptx: &str) -> Result<(sys::CUmodule, Option<Report>), CudaError> {
+    match load_module(kernel, &code.bytes) {
+        Ok(module) => Ok((module, code.report)),
+        // A ptxas newer than the driver makes what the driver cannot load.
+        Err(_) if code.report.is_some() => Ok((load_module(kernel, ptx.as_bytes())?, None)),
+        Err(CudaError::Image { kernel, message }) => {
+            let also = code.refused.map_or(String::new(), |why| format!("; ptxas neither: {why}"));
+            Err(CudaError::Image { kernel, message: message + &also })
+        }
+        Err(e) => Err(e),
     }
 }
 
