@@ -81,7 +81,7 @@ impl Case {
     /// The facts that hold for its sizes.
     pub fn facts(&self) -> Facts {
         // The questions a kernel asks are recorded in it, so build once without answers.
-        let memory = vec![MemFacts { packed: true, aligned: self.aligned }; self.fills.len()];
+        let memory = vec![MemFacts { aligned: self.aligned, ..MemFacts::default() }; self.fills.len()];
         let blind = Facts { memory: memory.clone(), ..Facts::default() };
         let Ok(kernel) = self.def.build(&self.consts, &blind) else { return blind };
         let even = kernel
