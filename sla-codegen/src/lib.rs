@@ -11,6 +11,7 @@ mod options;
 pub mod passes;
 mod pipeline;
 pub mod ptxas;
+mod setting;
 mod stage;
 pub mod target;
 
@@ -18,4 +19,5 @@ pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use error::CodegenError;
 pub use options::{Arch, Options, Target, Tools};
 pub use pipeline::{compile, emit, optimise};
+pub use setting::SettingError;
 pub use stage::Stage;
