@@ -17,7 +17,7 @@ pub mod target;
 
 pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use error::CodegenError;
-pub use options::{Arch, Options, Target, Tools};
+pub use options::{Arch, Options, ScheduleKind, Target, Tools};
 pub use pipeline::{compile, emit, optimise};
 pub use setting::SettingError;
 pub use stage::Stage;

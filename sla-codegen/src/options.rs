@@ -71,6 +71,32 @@ impl FromStr for Target {
     }
 }
 
+/// How programs are mapped to a GPU's threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ScheduleKind {
+    /// The best one that the architecture has and the kernel fits.
+    #[default]
+    Auto,
+    /// Warps that load for themselves and multiply by `mma.sync`: runs on every architecture.
+    Baseline,
+    /// Warpgroups with roles: some copy, some multiply. Hopper only.
+    Roles,
+}
+
+impl ScheduleKind {
+    /// Every kind.
+    pub const ALL: [ScheduleKind; 3] = [ScheduleKind::Auto, ScheduleKind::Baseline, ScheduleKind::Roles];
+
+    /// The name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ScheduleKind::Auto => "auto",
+            ScheduleKind::Baseline => "baseline",
+            ScheduleKind::Roles => "roles",
+        }
+    }
+}
+
 /// Everything besides the kernel that can change an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
@@ -82,12 +108,23 @@ pub struct Options {
     pub stages: Option<u32>,
     /// Bytes of shared memory that one program may have on the GPU at hand, where that is less than its architecture's.
     pub shared: Option<u32>,
+    /// How programs are mapped to threads.
+    pub schedule: ScheduleKind,
+    /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
+    pub reference_max: bool,
 }
 
 impl Options {
     /// The defaults for a target.
     pub fn new(target: Target) -> Options {
-        Options { target, warps: None, stages: None, shared: None }
+        Options {
+            target,
+            warps: None,
+            stages: None,
+            shared: None,
+            schedule: ScheduleKind::Auto,
+            reference_max: true,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A new field of the options gets a row in [`SETTINGS`], and with it the command line has it.
 
-use crate::Options;
+use crate::{Options, ScheduleKind};
 use thiserror::Error;
 
 /// A setting: its name, what it may be, and how it is stored.
@@ -20,6 +20,16 @@ const SETTINGS: &[Setting] = &[
         name: "shared",
         needed: "a number of bytes, at least 1024",
         store: |o, v| within(v, 1024, u32::MAX).map(|n| o.shared = Some(n)),
+    },
+    Setting {
+        name: "schedule",
+        needed: "auto, baseline or roles",
+        store: |o, v| ScheduleKind::ALL.into_iter().find(|k| k.name() == v).map(|k| o.schedule = k),
+    },
+    Setting {
+        name: "reference_max",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|b| o.reference_max = b),
     },
 ];
 

@@ -2,10 +2,12 @@
 
 mod ahead;
 mod divisor;
+mod dots;
 mod memory;
 mod uses;
 
 pub use ahead::ahead_slice;
 pub use divisor::Divisors;
+pub use dots::{DotOperand, dot_operand, dot_size};
 pub use memory::{TensorUse, box_axes, tensor_uses};
 pub use uses::{Parents, Uses};

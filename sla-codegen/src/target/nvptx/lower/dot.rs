@@ -10,7 +10,7 @@
 use super::fragment::Lanes;
 use super::shared::SharedTile;
 use super::{Lower, Val};
-use crate::target::nvptx::schedule::{DotOperand, dot_operand};
+use crate::analysis::{DotOperand, dot_operand};
 use crate::target::nvptx::text::{Ssa, Ty};
 use sla_dsl::ir::{Elem, OpId, Value};
 

@@ -3,8 +3,8 @@
 //! Meant for small products, as every step of the contraction is written out; `check` refuses large ones.
 
 use super::{Lower, register};
+use crate::analysis::{DotOperand, dot_operand};
 use crate::target::nvptx::layout::Layout;
-use crate::target::nvptx::schedule::{DotOperand, dot_operand};
 use crate::target::nvptx::text::{Ssa, Ty};
 use sla_dsl::ir::{Elem, OpId};
 

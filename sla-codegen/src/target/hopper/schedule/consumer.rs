@@ -1,0 +1,184 @@
+//! The role that computes: the author's ops in their order, with the loop's products started and waited for as `steps` says.
+//!
+//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, results are stored.
+
+use super::Rings;
+use super::parts::Parts;
+use super::plan::Plan;
+use super::programs::{advance, programs, some, start};
+use super::shape::{Product, Shape, Source};
+use super::steps;
+use super::writer::Writer;
+use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Type, Value};
+use std::collections::HashSet;
+
+/// Writes the role.
+pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
+    let warps = 4 * shape.warpgroups;
+    w.role("compute", plan.consumer_warp, warps, plan.consumer_registers, |w| {
+        let init: Vec<Value> = (0..rings.residents.len() + rings.streams.len()).map(|_| start(w)).collect();
+        let parts = Parts::new(w.tile, shape);
+        programs(w, &init, |w, at| {
+            let (held, flowing) = at.split_at(rings.residents.len());
+            let mut consumer =
+                Consumer { shape, rings, plan, parts: &parts, held: held.to_vec(), views: vec![] };
+            consumer.program(w, flowing)
+        });
+    });
+}
+
+/// One program of the role.
+pub(super) struct Consumer<'c> {
+    pub shape: &'c Shape,
+    pub rings: &'c Rings,
+    pub plan: &'c Plan,
+    pub parts: &'c Parts,
+    /// Where the residents are.
+    held: Vec<Value>,
+    /// Their content.
+    views: Vec<Value>,
+}
+
+impl Consumer<'_> {
+    /// Residents, the ops before the loop, the loop, the ops after it; gives the places in rings that the next program starts at.
+    fn program(&mut self, w: &mut Writer<'_>, flowing: &[Value]) -> Vec<Value> {
+        let tile = w.tile;
+        let body = &tile.block(tile.body).ops;
+        let at = body.iter().position(|&o| o == self.shape.main).unwrap_or(0);
+        let mut staged: HashSet<Value> = HashSet::new();
+        for (i, r) in self.shape.residents.iter().enumerate() {
+            w.at(tile.op(r.load).loc);
+            let view = view(w, self.rings.residents[i], self.held[i], r.elem, r.size);
+            self.views.push(view);
+            if r.read {
+                let content = w.one(OpCode::Read, &[view], tile.ty(r.value).clone(), &[]);
+                w.known.insert(r.value, content);
+            } else {
+                staged.insert(r.value);
+            }
+        }
+        for &id in &body[..at] {
+            let op = tile.op(id);
+            let of_view = op.code == OpCode::Transpose && staged.contains(&op.operands[0]);
+            if of_view {
+                staged.extend(&op.results);
+            } else if !self.shape.residents.iter().any(|r| r.load == id) {
+                w.copy(id);
+            }
+        }
+        let main = tile.op(self.shape.main);
+        w.at(main.loc);
+        let init: Vec<Value> = main.operands[2..].iter().map(|&v| w.get(v)).collect();
+        let (lo, hi) = (w.get(main.operands[0]), w.get(main.operands[1]));
+        let cond = some(w, lo, hi);
+        let mut out = w.branch(
+            cond,
+            |w| {
+                let (results, flowing) = steps::write(self, w, lo, hi, &init, flowing);
+                results.into_iter().chain(flowing).collect()
+            },
+            |w| {
+                self.release_residents(w, |_| true);
+                init.iter().chain(flowing).copied().collect()
+            },
+        );
+        let flowing = out.split_off(init.len());
+        w.known.extend(main.results.iter().copied().zip(out));
+        for &id in &body[at + 1..] {
+            match self.shape.sends.iter().position(|&s| s == id) {
+                Some(send) => self.send(w, id, send),
+                None => w.copy(id),
+            }
+        }
+        let held = self.held.iter().enumerate().map(|(i, &c)| advance(w, self.rings.residents[i], c));
+        held.collect::<Vec<Value>>().into_iter().chain(flowing).collect()
+    }
+
+    /// A store through shared memory.
+    fn send(&self, w: &mut Writer<'_>, id: OpId, send: usize) {
+        let op = w.tile.op(id);
+        w.at(op.loc);
+        let ring = self.rings.staging[self.plan.sends[send]];
+        let mut operands = vec![w.get(op.operands[0]), w.get(op.operands[1]), ring];
+        operands.extend(op.offsets().iter().map(|&v| w.get(v)));
+        w.op(OpCode::Send, &operands, &[], &[("box", Attr::Ints(op.ints("box").to_vec()))]);
+    }
+
+    /// Starts products, each a group of its own. `at` are the places of the streams; `accumulators` are what they add to, nothing for 0.
+    pub fn start(
+        &self,
+        w: &mut Writer<'_>,
+        products: &[Product],
+        at: &[Value],
+        accumulators: &[Option<Value>],
+    ) -> Vec<Value> {
+        let mut views: Vec<Option<Value>> = vec![None; self.shape.streams.len()];
+        let mut started = Vec::new();
+        for (p, acc) in products.iter().zip(accumulators) {
+            let op = w.tile.op(p.op);
+            w.at(op.loc);
+            let mut operands: Vec<Value> = Vec::new();
+            for source in [p.a, p.b] {
+                operands.push(match source {
+                    Source::Registers(v) => w.get(v),
+                    Source::Resident(i) => self.views[i],
+                    Source::Stream(i) => match views[i] {
+                        Some(v) => v,
+                        None => {
+                            let s = &self.shape.streams[i];
+                            let v = view(w, self.rings.streams[i], at[i], s.elem, s.size);
+                            views[i] = Some(v);
+                            v
+                        }
+                    },
+                });
+            }
+            operands.extend(acc);
+            let size = match w.tile.ty(op.results[0]).shape() {
+                Some(&[m, n]) => [m, n],
+                _ => unreachable!("the result of a dot has rank 2"),
+            };
+            let attrs = [("ta", Attr::Int(p.turned[0].into())), ("tb", Attr::Int(p.turned[1].into()))];
+            started.push(w.one(OpCode::Mma, &operands, Type::Pending(Elem::F32, size), &attrs));
+        }
+        started
+    }
+
+    /// Waits until at most `left` groups are in flight; gives the tiles of these products.
+    pub fn wait(&self, w: &mut Writer<'_>, pending: &[Value], left: usize) -> Vec<Value> {
+        let types: Vec<Type> = pending
+            .iter()
+            .map(|&v| match w.out.ty(v) {
+                Type::Pending(e, s) => Type::tile(*e, s),
+                other => other.clone(),
+            })
+            .collect();
+        w.op(OpCode::MmaWait, pending, &types, &[("left", Attr::Int(left as i64))])
+    }
+
+    /// Gives stages of streams back, whose products have ended.
+    pub fn release(&self, w: &mut Writer<'_>, streams: &[usize], at: &[Value]) {
+        for &i in streams {
+            w.op(OpCode::Release, &[self.rings.streams[i], at[i]], &[], &[]);
+        }
+    }
+
+    /// The places after those of all streams.
+    pub fn advance(&self, w: &mut Writer<'_>, at: &[Value]) -> Vec<Value> {
+        at.iter().enumerate().map(|(i, &c)| advance(w, self.rings.streams[i], c)).collect()
+    }
+
+    /// Gives those residents back for which the condition holds.
+    pub fn release_residents(&self, w: &mut Writer<'_>, which: impl Fn(usize) -> bool) {
+        for (i, &at) in self.held.iter().enumerate() {
+            if which(i) {
+                w.op(OpCode::Release, &[self.rings.residents[i], at], &[], &[]);
+            }
+        }
+    }
+}
+
+/// Waits for a stage.
+fn view(w: &mut Writer<'_>, ring: Value, at: Value, elem: Elem, size: [usize; 2]) -> Value {
+    w.one(OpCode::Await, &[ring, at], Type::View(elem, size), &[])
+}

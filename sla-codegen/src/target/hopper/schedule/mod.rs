@@ -1,0 +1,87 @@
+//! From a tile kernel to a scheduled one: who copies, who multiplies, in what order, through which rings.
+//!
+//! `shape` finds out what the kernel is made of; `plan` chooses warpgroups, stages and registers; `producer` and `consumer` write the roles. The
+//! mathematics is copied op by op: what changes is where a product's operands come from, and when it is waited for.
+//!
+//! # The order of a consumer's steps
+//! A step's late products run while the next step's front products and everything between them do:
+//! ```text
+//! S(0) = Q K(0);  wait;  P(0) = softmax S(0)
+//! for j in 1..n:
+//!     start S(j) = Q K(j);  start O += P(j-1) V(j-1)
+//!     wait for S(j), give K(j) back;  softmax S(j)
+//!     wait for O, give V(j-1) back;  O *= alpha(j);  P(j) in halves
+//! O += P(n-1) V(n-1);  wait
+//! ```
+//! The halves of `P(j)` are made after the wait, because the product in flight still reads the registers of `P(j-1)`.
+
+mod consumer;
+mod parts;
+mod plan;
+mod producer;
+mod programs;
+mod shape;
+mod steps;
+mod writer;
+
+pub use shape::Refusal;
+
+use crate::{GridKind, Options};
+use plan::{Plan, RingPlan};
+use shape::{Shape, shape};
+use sla_dsl::ir::{Attr, Kernel, OpCode, Type, Value};
+use writer::Writer;
+
+/// A scheduled kernel, with what its launch needs to know.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// The kernel: rings and roles.
+    pub kernel: Kernel,
+    /// Blocks of threads that share a multiprocessor.
+    pub ctas_per_sm: u32,
+}
+
+impl Scheduled {
+    /// How many blocks of threads a launch starts.
+    pub fn grid(&self) -> GridKind {
+        GridKind::Persistent { per_sm: self.ctas_per_sm }
+    }
+}
+
+/// Schedules a tile kernel.
+///
+/// # Errors
+/// What is in the way, with its place: another shape of kernel, or tiles too large for shared memory.
+pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
+    let shape = shape(tile)?;
+    let plan = Plan::new(tile, &shape, options)?;
+    let mut kernel = write(tile, &shape, &plan);
+    crate::passes::dce(&mut kernel);
+    Ok(Scheduled { kernel, ctas_per_sm: plan.ctas_per_sm })
+}
+
+fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
+    let mut w = Writer::new(tile);
+    let rings = Rings {
+        residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
+        streams: plan.streams.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
+        staging: plan.staging.iter().map(|r| ring(&mut w, r, 0)).collect(),
+    };
+    for role in &plan.producers {
+        producer::write(&mut w, shape, &rings, role, plan.producer_registers);
+    }
+    consumer::write(&mut w, shape, &rings, plan);
+    w.out
+}
+
+/// The rings of a scheduled kernel, in the order of the shape's lists.
+struct Rings {
+    residents: Vec<Value>,
+    streams: Vec<Value>,
+    staging: Vec<Value>,
+}
+
+fn ring(w: &mut Writer<'_>, r: &RingPlan, arrivals: u32) -> Value {
+    let attrs = [("name", Attr::Str(r.name.clone())), ("arrivals", Attr::Int(arrivals.into()))];
+    w.one(OpCode::Ring, &[], Type::Ring(r.elem, [r.stages, r.size[0], r.size[1]]), &attrs)
+}

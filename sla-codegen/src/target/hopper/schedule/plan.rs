@@ -1,0 +1,175 @@
+//! Warpgroups, stages, registers: the numbers of a schedule.
+//!
+//! Two forms. With two or more consumer warpgroups a block of threads fills a multiprocessor: one warpgroup of producers gives its registers to the consumers.
+//! With one, two blocks share a multiprocessor and hide each other's softmax; their producers are two bare warps, and registers stay as launched.
+//!
+//! It knows sizes only; what the kernel computes is the shape's business.
+
+use super::shape::{Refusal, Shape, Staged};
+use crate::Options;
+use sla_dsl::diag::Loc;
+use sla_dsl::ir::{Elem, Kernel};
+
+/// Shared memory of a multiprocessor, and what the hardware keeps of it for each block of threads.
+const MULTIPROCESSOR_BYTES: usize = 228 * 1024;
+const RESERVED_BYTES: usize = 1024;
+/// Barriers, at the start of a block's shared memory.
+const BARRIER_BYTES: usize = 1024;
+/// The deepest ring.
+const MAX_STAGES: usize = 8;
+
+/// A ring to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingPlan {
+    /// The parameter whose boxes it holds.
+    pub name: String,
+    /// Element type.
+    pub elem: Elem,
+    /// Rows and columns of a stage.
+    pub size: [usize; 2],
+    /// Stages.
+    pub stages: usize,
+}
+
+/// A role of one warp that copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerPlan {
+    /// Its name: that of what it copies.
+    pub name: String,
+    /// Its warp.
+    pub warp: u32,
+    /// Residents that it copies, by index.
+    pub residents: Vec<usize>,
+    /// Streams that it copies, by index.
+    pub streams: Vec<usize>,
+}
+
+/// The numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One for each resident.
+    pub residents: Vec<RingPlan>,
+    /// One for each stream.
+    pub streams: Vec<RingPlan>,
+    /// One for each size of tile that is sent.
+    pub staging: Vec<RingPlan>,
+    /// For each send, its staging ring.
+    pub sends: Vec<usize>,
+    /// Who copies what.
+    pub producers: Vec<ProducerPlan>,
+    /// Registers of a producer's threads; 0 for as launched.
+    pub producer_registers: u32,
+    /// The first warp of the consumers.
+    pub consumer_warp: u32,
+    /// Registers of a consumer's threads; 0 for as launched.
+    pub consumer_registers: u32,
+    /// Blocks of threads on one multiprocessor.
+    pub ctas_per_sm: u32,
+}
+
+/// Registers of a producer's and of a consumer's threads, by consumer warpgroups. Their sum over the warpgroups may not exceed what the launch
+/// gave: 168 a thread for three warpgroups, 128 for four, 96 for five.
+const fn registers(warpgroups: u32) -> (u32, u32) {
+    match warpgroups {
+        1 => (0, 0),
+        2 => (24, 240),
+        3 => (32, 160),
+        _ => (24, 112),
+    }
+}
+
+impl Plan {
+    /// Chooses the numbers for a shape.
+    ///
+    /// # Errors
+    /// Tiles of which not even two stages fit in shared memory.
+    pub fn new(kernel: &Kernel, shape: &Shape, options: &Options) -> Result<Plan, Refusal> {
+        let ctas_per_sm = if shape.warpgroups == 1 { 2 } else { 1 };
+        let sends = staging(kernel, shape);
+        let fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
+            + sends.0.iter().map(bytes).sum::<usize>()
+            + BARRIER_BYTES;
+        let limit = (MULTIPROCESSOR_BYTES / ctas_per_sm - RESERVED_BYTES)
+            .min(options.shared.map_or(usize::MAX, |s| s as usize));
+        let step: usize = shape.streams.iter().map(Staged::bytes).sum();
+        let fit = limit.saturating_sub(fixed) / step.max(1);
+        if fit < 2 {
+            let reason = format!(
+                "two stages of its tiles take {} bytes of shared memory, and a block of threads may have {limit}",
+                fixed + 2 * step
+            );
+            return Err(Refusal { loc: Loc::UNKNOWN, reason });
+        }
+        let stages = options.stages.map_or(MAX_STAGES, |s| (s as usize).max(2)).min(fit).min(MAX_STAGES);
+        let make = |s: &Staged, stages: usize| RingPlan {
+            name: name(kernel, s),
+            elem: s.elem,
+            size: s.size,
+            stages,
+        };
+        let (producer_registers, consumer_registers) = registers(shape.warpgroups);
+        Ok(Plan {
+            residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
+            streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
+            staging: sends.0,
+            sends: sends.1,
+            producers: producers(kernel, shape),
+            producer_registers,
+            consumer_warp: if shape.warpgroups == 1 { 0 } else { 4 },
+            consumer_registers,
+            ctas_per_sm: ctas_per_sm as u32,
+        })
+    }
+}
+
+fn bytes(r: &RingPlan) -> usize {
+    r.size[0] * r.size[1] * r.elem.bytes() * r.stages
+}
+
+fn name(kernel: &Kernel, s: &Staged) -> String {
+    let param = kernel.param_of(kernel.op(s.load).operands[0]);
+    param.map_or("tile", |p| kernel.params[p].name.as_str()).to_string()
+}
+
+/// One staging ring for each size of tile that is sent, and which one each send takes.
+fn staging(kernel: &Kernel, shape: &Shape) -> (Vec<RingPlan>, Vec<usize>) {
+    let mut rings: Vec<RingPlan> = Vec::new();
+    let mut which = Vec::new();
+    for &id in &shape.sends {
+        let ty = kernel.ty(kernel.op(id).operands[1]);
+        let (Some(&[m, n]), Some(elem)) = (ty.shape(), ty.elem()) else { continue };
+        let found = rings.iter().position(|r| r.size == [m, n] && r.elem == elem);
+        which.push(found.unwrap_or_else(|| {
+            let name = format!("out{}", rings.len());
+            rings.push(RingPlan { name, elem, size: [m, n], stages: 1 });
+            rings.len() - 1
+        }));
+    }
+    (rings, which)
+}
+
+/// One warp for each stream and one for the residents, as far as warps go: four, or two where a single warpgroup consumes.
+fn producers(kernel: &Kernel, shape: &Shape) -> Vec<ProducerPlan> {
+    let (first, most) = if shape.warpgroups == 1 { (4, 2) } else { (0, 4) };
+    let mut roles: Vec<ProducerPlan> = Vec::new();
+    for (i, s) in shape.streams.iter().enumerate() {
+        if roles.len() < most {
+            let warp = first + roles.len() as u32;
+            roles.push(ProducerPlan { name: name(kernel, s), warp, residents: vec![], streams: vec![i] });
+        } else {
+            roles[most - 1].streams.push(i);
+        }
+    }
+    let all: Vec<usize> = (0..shape.residents.len()).collect();
+    if all.is_empty() {
+        return roles;
+    }
+    if roles.len() < most {
+        let warp = first + roles.len() as u32;
+        let name = name(kernel, &shape.residents[0]);
+        roles.push(ProducerPlan { name, warp, residents: all, streams: vec![] });
+    } else {
+        roles[0].residents = all;
+    }
+    roles
+}

@@ -1,0 +1,461 @@
+//! Whether a kernel has the shape that warpgroups can pipeline, and which part of it is what.
+//!
+//! The shape is a loop over blocks with matrix products in it:
+//! * *streams*: tiles that the loop loads for its products, by offsets that the counter alone decides; copied ahead by producers;
+//! * *residents*: tiles loaded before the loop for its products;
+//! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
+//! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote.
+//!
+//! A kernel of another shape is refused with the reason, and runs on the schedule of every other architecture. Nothing is decided here about stages,
+//! roles or order.
+
+use crate::analysis::{DotOperand, TensorUse, ahead_slice, box_axes, dot_operand, dot_size, tensor_uses};
+use sla_dsl::diag::Loc;
+use sla_dsl::ir::{BlockId, Effect, Elem, Kernel, OpCode, OpId, Scalar, Type, Value};
+use std::collections::{HashMap, HashSet};
+
+/// A tile in shared memory.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The load.
+    pub load: OpId,
+    /// Its result.
+    pub value: Value,
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// Element type: a half.
+    pub elem: Elem,
+    /// Whether something other than products reads it.
+    pub read: bool,
+}
+
+impl Staged {
+    /// Bytes of one stage.
+    pub fn bytes(&self) -> usize {
+        self.size[0] * self.size[1] * self.elem.bytes()
+    }
+}
+
+/// Where a product takes an operand from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A stream, by index.
+    Stream(usize),
+    /// A resident, by index.
+    Resident(usize),
+    /// A tile in registers.
+    Registers(Value),
+}
+
+/// A matrix product of the loop.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// The dot.
+    pub op: OpId,
+    /// Its operands.
+    pub a: Source,
+    /// The second one, in shared memory.
+    pub b: Source,
+    /// Whether they are stored with their axes exchanged.
+    pub turned: [bool; 2],
+}
+
+/// What is what.
+#[derive(Debug)]
+pub struct Shape {
+    /// The loop.
+    pub main: OpId,
+    /// Consumer warpgroups: one for each 64 rows of a product.
+    pub warpgroups: u32,
+    /// Tiles that the loop loads.
+    pub streams: Vec<Staged>,
+    /// Tiles loaded before it.
+    pub residents: Vec<Staged>,
+    /// Products whose result the same step uses.
+    pub front: Vec<Product>,
+    /// Products that add to carried values.
+    pub late: Vec<Product>,
+    /// For each late product, the carried slot that it adds to.
+    pub slots: Vec<usize>,
+    /// Ops of the loop that depend on an accumulator, and come before it is added to.
+    pub before_late: HashSet<OpId>,
+    /// Scalar ops before the loop that every role may copy.
+    pub scalars: Vec<OpId>,
+    /// Scalar ops of the loop that the streams' offsets come from.
+    pub slice: Vec<OpId>,
+    /// Stores after the loop that go through shared memory.
+    pub sends: Vec<OpId>,
+}
+
+/// Why a kernel does not have the shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The op that is in the way.
+    pub loc: Loc,
+    /// What is in the way.
+    pub reason: String,
+}
+
+type Found<T> = Result<T, Refusal>;
+
+/// Looks for the shape.
+///
+/// # Errors
+/// What is in the way of it, with its place.
+pub fn shape(kernel: &Kernel) -> Found<Shape> {
+    Finder::new(kernel).find()
+}
+
+struct Finder<'k> {
+    k: &'k Kernel,
+    defs: Vec<Option<OpId>>,
+    tensors: Vec<TensorUse>,
+    uses: HashMap<Value, Vec<OpId>>,
+}
+
+impl<'k> Finder<'k> {
+    fn new(k: &'k Kernel) -> Finder<'k> {
+        let mut uses: HashMap<Value, Vec<OpId>> = HashMap::new();
+        k.walk(&mut |k, _, id| {
+            for &v in &k.op(id).operands {
+                uses.entry(v).or_default().push(id);
+            }
+        });
+        Finder { k, defs: k.defs(), tensors: tensor_uses(k), uses }
+    }
+
+    fn refuse<T>(&self, id: OpId, reason: impl Into<String>) -> Found<T> {
+        Err(Refusal { loc: self.k.op(id).loc, reason: reason.into() })
+    }
+
+    fn find(&self) -> Found<Shape> {
+        let k = self.k;
+        let body = &k.block(k.body).ops;
+        let main = self.main()?;
+        let region = k.op(main).regions[0];
+        let inside: HashSet<OpId> = k.block(region).ops.iter().copied().collect();
+        let at = body.iter().position(|&o| o == main).unwrap_or(0);
+        let before: HashSet<OpId> = body[..at].iter().copied().collect();
+        let dots: Vec<OpId> =
+            k.block(region).ops.iter().copied().filter(|&o| k.op(o).code == OpCode::Dot).collect();
+        let rows = dot_size(k, &self.defs, dots[0])[0];
+        let warpgroups = match rows / 64 {
+            n @ 1..=4 if rows % 64 == 0 => n as u32,
+            _ => {
+                return self
+                    .refuse(dots[0], format!("a product of {rows} rows; it takes 64, 128, 192 or 256"));
+            }
+        };
+        let (slots, late) = self.accumulators(main, &dots)?;
+        let before_late = self.before_late(main, region, &slots, &late)?;
+
+        let (mut streams, mut residents) = (Vec::new(), Vec::new());
+        let mut product = |op: OpId| -> Found<Product> {
+            let [m, n, kk] = dot_size(k, &self.defs, op);
+            if m != rows || !n.is_multiple_of(8) || n > 256 || !kk.is_multiple_of(16) {
+                return self.refuse(
+                    op,
+                    format!("a product of [{m}, {kk}] by [{kk}, {n}] beside one of {rows} rows"),
+                );
+            }
+            let mut place = |index: usize| -> Found<(Source, bool)> {
+                let operand = dot_operand(k, &self.defs, op, index);
+                let source =
+                    self.source(op, operand, index, &inside, &before, &mut streams, &mut residents)?;
+                Ok((source, operand.transposed))
+            };
+            let ((a, ta), (b, tb)) = (place(0)?, place(1)?);
+            Ok(Product { op, a, b, turned: [ta, tb] })
+        };
+        let mut front = Vec::new();
+        let mut lates = Vec::new();
+        for &dot in &dots {
+            if late.contains(&dot) {
+                lates.push(product(dot)?);
+            } else {
+                front.push(product(dot)?);
+            }
+        }
+        for p in &front {
+            if let Source::Registers(v) = p.a
+                && self.defs[v.index()].is_some_and(|d| inside.contains(&d))
+            {
+                return self
+                    .refuse(p.op, "a product of what the same step computed, whose result it uses too");
+            }
+            if k.op(p.op).operands.len() > 2 {
+                return self.refuse(p.op, "a product with an accumulator that is not carried");
+            }
+        }
+        let scalars = self.scalars(&body[..at]);
+        let slice = self.slice(region, main, &streams, &residents, &scalars)?;
+        let sends = body[at..].iter().copied().filter(|&o| self.can_send(o, rows)).collect();
+        Ok(Shape {
+            main,
+            warpgroups,
+            streams,
+            residents,
+            front,
+            late: lates,
+            slots,
+            before_late,
+            scalars,
+            slice,
+            sends,
+        })
+    }
+
+    /// The only loop with dots, which stands in the body and holds them all.
+    fn main(&self) -> Found<OpId> {
+        let k = self.k;
+        let mut dots = Vec::new();
+        k.walk(&mut |k, block, id| {
+            if k.op(id).code == OpCode::Dot {
+                dots.push((block, id));
+            }
+        });
+        let none = Refusal { loc: Loc::UNKNOWN, reason: "no matrix product in a loop".to_string() };
+        let &(block, first) = dots.first().ok_or(none.clone())?;
+        let holder = k
+            .block(k.body)
+            .ops
+            .iter()
+            .copied()
+            .find(|&o| k.op(o).code == OpCode::For && k.op(o).regions.first() == Some(&block));
+        let Some(main) = holder else {
+            return self.refuse(first, "a matrix product outside of a loop over blocks");
+        };
+        match dots.iter().find(|(b, _)| *b != block) {
+            Some(&(_, other)) => {
+                self.refuse(other, "a matrix product outside of the loop that holds the others")
+            }
+            None => Ok(main),
+        }
+    }
+
+    /// The carried slots that dots add to, and those dots.
+    fn accumulators(&self, main: OpId, dots: &[OpId]) -> Found<(Vec<usize>, Vec<OpId>)> {
+        let k = self.k;
+        let region = k.op(main).regions[0];
+        let yields = k.block(region).ops.last().map(|&y| k.op(y).operands.clone()).unwrap_or_default();
+        let mut found: Vec<(OpId, usize)> = Vec::new();
+        for (slot, v) in yields.iter().enumerate() {
+            let Some(dot) = self.defs[v.index()].filter(|d| dots.contains(d)) else { continue };
+            if k.op(dot).operands.len() == 3 && self.uses.get(v).map_or(0, Vec::len) == 1 {
+                found.push((dot, slot));
+            }
+        }
+        if found.is_empty() {
+            return self.refuse(main, "no matrix product of the loop adds to a value that it carries");
+        }
+        // In program order, which is the order of issue.
+        found.sort_by_key(|(d, _)| dots.iter().position(|o| o == d));
+        Ok((found.iter().map(|f| f.1).collect(), found.iter().map(|f| f.0).collect()))
+    }
+
+    /// What depends on an accumulator inside the loop; it must lead to late products' accumulators and nowhere else.
+    fn before_late(
+        &self,
+        main: OpId,
+        region: BlockId,
+        slots: &[usize],
+        late: &[OpId],
+    ) -> Found<HashSet<OpId>> {
+        let k = self.k;
+        let args = &k.block(region).args;
+        let mut tainted: HashSet<Value> = slots.iter().map(|&s| args[s + 1]).collect();
+        let mut ops = HashSet::new();
+        for &id in &k.block(region).ops {
+            let op = k.op(id);
+            let mut reads: Vec<Value> = op.operands.clone();
+            for &r in &op.regions {
+                self.nested_operands(r, &mut reads);
+            }
+            let touched = |v: &Value| tainted.contains(v);
+            if late.contains(&id) {
+                if op.operands[..2].iter().any(touched) {
+                    return self.refuse(id, "a product of the accumulators themselves");
+                }
+            } else if op.code == OpCode::Yield {
+                let others = op.operands.iter().enumerate().filter(|(i, _)| !slots.contains(i));
+                if others.map(|(_, v)| v).any(touched) {
+                    return self.refuse(main, "a carried value that depends on an accumulator");
+                }
+            } else if reads.iter().any(touched) {
+                if op.code == OpCode::Dot || op.code.effect() == Effect::Write {
+                    return self.refuse(id, "a use of an accumulator before the loop ends");
+                }
+                tainted.extend(&op.results);
+                ops.insert(id);
+            }
+        }
+        Ok(ops)
+    }
+
+    fn nested_operands(&self, block: BlockId, out: &mut Vec<Value>) {
+        for &id in &self.k.block(block).ops {
+            out.extend(&self.k.op(id).operands);
+            for &r in &self.k.op(id).regions {
+                self.nested_operands(r, out);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn source(
+        &self,
+        dot: OpId,
+        operand: DotOperand,
+        index: usize,
+        inside: &HashSet<OpId>,
+        before: &HashSet<OpId>,
+        streams: &mut Vec<Staged>,
+        residents: &mut Vec<Staged>,
+    ) -> Found<Source> {
+        let k = self.k;
+        let load = self.defs[operand.value.index()].filter(|&d| k.op(d).code == OpCode::Load);
+        if let Some(load) = load
+            && let Some(staged) = self.staged(load)
+        {
+            let (list, wrap): (_, fn(usize) -> Source) = if inside.contains(&load) {
+                (streams, Source::Stream)
+            } else if before.contains(&load) {
+                (residents, Source::Resident)
+            } else {
+                return self.refuse(dot, "an operand that is loaded elsewhere than in the loop or before it");
+            };
+            let at = list.iter().position(|s| s.load == load).unwrap_or_else(|| {
+                list.push(staged);
+                list.len() - 1
+            });
+            if inside.contains(&load) && list[at].read {
+                return self.refuse(load, "a tile that the loop loads for a product and reads otherwise too");
+            }
+            return Ok(wrap(at));
+        }
+        let half = k.ty(operand.value).elem().is_some_and(Elem::is_half);
+        match (index, operand.transposed) {
+            (0, false) if half => Ok(Source::Registers(operand.value)),
+            (0, false) => self.refuse(dot, "a product of f32 tiles"),
+            _ => self.refuse(
+                dot,
+                "a second operand that is not loaded from a packed and aligned tensor of halves",
+            ),
+        }
+    }
+
+    /// The tile of a load, if the hardware can copy it to swizzled shared memory.
+    fn staged(&self, load: OpId) -> Option<Staged> {
+        let k = self.k;
+        let op = k.op(load);
+        let value = op.results[0];
+        let param = k.param_of(op.operands[0])?;
+        let (elem, size) = match k.ty(value) {
+            Type::Tile(e, s) if s.len() == 2 && e.is_half() => (*e, [s[0], s[1]]),
+            _ => return None,
+        };
+        let axes = box_axes(op, k.ty(value));
+        let ok = self.tensors[param].read_only()
+            && k.params[param].memory.packed
+            && k.params[param].memory.aligned
+            && axes.len() <= 5
+            && axes.last() == Some(&Some(1))
+            && axes.contains(&Some(0))
+            && size[0].is_multiple_of(8)
+            && size[0] <= 256
+            && size[1].is_multiple_of(64);
+        let users = self.uses.get(&value).map_or(&[][..], Vec::as_slice);
+        let read = users.iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
+        ok.then_some(Staged { load, value, size, elem, read })
+    }
+
+    /// Ops of scalars that have no effect and read no tensor that the kernel writes.
+    fn scalars(&self, ops: &[OpId]) -> Vec<OpId> {
+        let k = self.k;
+        let mut known: HashSet<Value> = k.block(k.body).args.iter().copied().collect();
+        let mut out = Vec::new();
+        for &id in ops {
+            let op = k.op(id);
+            let quiet = match op.code {
+                OpCode::Load => k.param_of(op.operands[0]).is_some_and(|p| self.tensors[p].read_only()),
+                _ => op.code.effect() == Effect::None && op.regions.is_empty(),
+            };
+            let scalar = op.results.iter().all(|&r| matches!(k.ty(r), Type::Scalar(_)));
+            if quiet && scalar && op.operands.iter().all(|v| known.contains(v)) {
+                known.extend(&op.results);
+                out.push(id);
+            }
+        }
+        out
+    }
+
+    /// The scalar ops of the loop that producers need, after a look at whether they have all they need.
+    fn slice(
+        &self,
+        region: BlockId,
+        main: OpId,
+        streams: &[Staged],
+        residents: &[Staged],
+        scalars: &[OpId],
+    ) -> Found<Vec<OpId>> {
+        let k = self.k;
+        let mut known: HashSet<Value> = k.block(k.body).args.iter().copied().collect();
+        known.extend(scalars.iter().flat_map(|&s| &k.op(s).results));
+        let bounds = &k.op(main).operands[..2];
+        if let Some(v) = bounds.iter().find(|v| !known.contains(v)) {
+            return self
+                .refuse(self.defs[v.index()].unwrap_or(main), "a bound of the loop that tiles decide");
+        }
+        for r in residents {
+            if k.op(r.load).offsets().iter().any(|v| !known.contains(v)) {
+                return self.refuse(r.load, "a place that tiles decide");
+            }
+        }
+        let offsets: Vec<Value> = streams.iter().flat_map(|s| k.op(s.load).offsets().to_vec()).collect();
+        let Some(slice) = ahead_slice(k, &self.defs, &self.tensors, region, &offsets) else {
+            return self.refuse(main, "a block of the loop whose place carried values decide");
+        };
+        known.insert(k.block(region).args[0]);
+        for &id in &slice {
+            if k.op(id).operands.iter().any(|v| !known.contains(v)) {
+                return self.refuse(id, "a place in the loop that tiles decide");
+            }
+            known.extend(&k.op(id).results);
+        }
+        if offsets.iter().any(|v| !known.contains(v)) {
+            return self.refuse(main, "a place in the loop that tiles decide");
+        }
+        Ok(slice)
+    }
+
+    /// Whether a store is one of whole rows of halves, which the hardware can copy from shared memory.
+    fn can_send(&self, id: OpId, rows: usize) -> bool {
+        let k = self.k;
+        let op = k.op(id);
+        if op.code != OpCode::Store {
+            return false;
+        }
+        let (Some(param), Type::Tile(elem, shape)) = (k.param_of(op.operands[0]), k.ty(op.operands[1]))
+        else {
+            return false;
+        };
+        let axes = box_axes(op, k.ty(op.operands[1]));
+        let uses = self.tensors[param];
+        elem.is_half()
+            && shape.len() == 2
+            && shape[0] == rows
+            && shape[1].is_multiple_of(64)
+            && k.params[param].memory.packed
+            && k.params[param].memory.aligned
+            && axes.len() <= 5
+            && axes.last() == Some(&Some(1))
+            && axes.contains(&Some(0))
+            && (uses.loads, uses.stores, uses.atomics) == (0, 1, 0)
+    }
+}
+
+/// Whether a value is 0 everywhere.
+pub fn is_zero(kernel: &Kernel, defs: &[Option<OpId>], v: Value) -> bool {
+    let op = defs[v.index()].map(|d| kernel.op(d));
+    op.filter(|o| o.code == OpCode::Const).and_then(|o| o.scalar()) == Some(Scalar::Float(0.0))
+}
