@@ -1,6 +1,7 @@
 //! What compilation yields.
 
 use crate::target::cpu::HostFunction;
+use crate::target::nvptx::DeviceLog;
 
 /// A compiled kernel. Its arguments are those of [`sla_dsl::ir::Kernel::abi`].
 pub enum Artifact {
@@ -25,6 +26,8 @@ pub struct GpuImage {
     pub maps: Vec<TensorMap>,
     /// How many blocks of threads a launch starts.
     pub grid: GridKind,
+    /// With `Options::checks`: the log whose address the kernel takes after the flat arguments.
+    pub log: Option<DeviceLog>,
 }
 
 /// How many blocks of threads a launch starts.

@@ -21,3 +21,4 @@ pub use options::{Arch, Options, ScheduleKind, Target, Tools};
 pub use pipeline::{compile, emit, optimise};
 pub use setting::SettingError;
 pub use stage::Stage;
+pub use target::nvptx::{DeviceLog, DeviceReport};

@@ -112,6 +112,9 @@ pub struct Options {
     pub schedule: ScheduleKind,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
+    /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
+    /// Code is then that of the baseline schedule.
+    pub checks: bool,
 }
 
 impl Options {
@@ -124,6 +127,7 @@ impl Options {
             shared: None,
             schedule: ScheduleKind::Auto,
             reference_max: true,
+            checks: false,
         }
     }
 }

@@ -31,6 +31,7 @@ const SETTINGS: &[Setting] = &[
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.reference_max = b),
     },
+    Setting { name: "checks", needed: "true or false", store: |o, v| v.parse().ok().map(|on| o.checks = on) },
 ];
 
 /// A setting that there is not, or a value that it cannot have.
@@ -89,10 +90,11 @@ mod tests {
     #[test]
     fn settings_are_stored_by_name() {
         let mut options = Options::new(Target::Cuda(Arch::Sm90a));
-        for (name, value) in [("warps", "8"), ("stages", "2"), ("shared", "65536")] {
+        for (name, value) in [("warps", "8"), ("stages", "2"), ("shared", "65536"), ("checks", "true")] {
             options.set(name, value).unwrap();
         }
         assert_eq!((options.warps, options.stages, options.shared), (Some(8), Some(2), Some(65536)));
+        assert!(options.checks);
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //! | `t.blocks::<N>()`, `list.len()`, `list[j]` | all blocks along the next axis; `list[j]` loads one |
 //! | `x.mask_tail(list, j, v)`, `x.mask_rows(list, j, v)` | columns (rows) past the end of block `j` become `v`; nothing where there is no tail |
 //! | `t.dim(axis)` | a size |
-//! | `assert!(c, "text")`, `print!("text", a, b)` | for people, on the interpreter and the host; on a GPU they have no effect |
+//! | `assert!(c, "text")`, `print!("text", a, b)` | for people, on the interpreter, the host, and a GPU with checks (`SLA_CHECKS=1`); elsewhere they have no effect |
 //!
 //! # Control
 //! `for i in lo..hi`, `(lo..hi).step_by(C)` and `(lo..hi).rev()` count; `for j in list.gather(n)` runs over the first `n` entries of an i32 axis; `for i in

@@ -12,6 +12,11 @@ pub fn tools() -> Tools {
     Tools { ptxas: tool("SLA_PTXAS", "ptxas"), nvdisasm: tool("SLA_NVDISASM", "nvdisasm") }
 }
 
+/// Whether kernels on GPUs check what they touch, from `SLA_CHECKS`: on for anything but nothing and `0`.
+pub fn checks() -> bool {
+    env::var_os("SLA_CHECKS").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
 /// Threads for programs of the host, from `SLA_THREADS` or `RAYON_NUM_THREADS`; one per core when neither holds a positive number.
 pub fn threads() -> usize {
     let number = |name| env::var(name).ok()?.trim().parse().ok().filter(|&n: &usize| n > 0);

@@ -21,7 +21,7 @@ pub enum RuntimeError {
     /// The interpreter stopped: the kernel is malformed, or one of its programs did what no program may.
     #[error(transparent)]
     Interp(InterpError),
-    /// A program of a compiled kernel failed an assertion or divided an integer by zero.
+    /// A program of a compiled kernel failed an assertion, divided an integer by zero, or would have touched what is outside a tensor.
     #[error(transparent)]
     Program(Diagnostic),
     /// The kernel could not be compiled.

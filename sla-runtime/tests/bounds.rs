@@ -1,7 +1,10 @@
-//! Accesses outside tensors, by safe launches: the host reports them in the interpreter's words and touches nothing.
+//! Accesses outside tensors, by safe launches: the host reports them in the interpreter's words and touches nothing, and so does a GPU,
+//! where there is one, when it is asked to check.
 
 use sla_dsl::prelude::*;
+use sla_runtime::testing::gpu_or_skip;
 use sla_runtime::{Device, RuntimeError, Tensor as Owned};
+use std::sync::LazyLock;
 
 const LOAD: usize = 1;
 const STORE: usize = 2;
@@ -76,38 +79,46 @@ fn listed<const OP: usize>(
 
 type Outcome = Result<Vec<f32>, RuntimeError>;
 
+/// The devices that are held against the interpreter.
+static DEVICES: LazyLock<Vec<Device>> = LazyLock::new(|| {
+    let gpu = gpu_or_skip("accesses outside tensors").map(|gpu| gpu.with_checks(true));
+    std::iter::once(Device::cpu()).chain(gpu).collect()
+});
+
 /// What a kernel makes of `y`; after a failure, `y` as the failure left it.
-fn outcome<L>(n: usize, i: i32, launch: L) -> [(Outcome, Vec<f32>); 2]
+fn outcome<L>(device: &Device, n: usize, i: i32, launch: &L) -> (Outcome, Vec<f32>)
 where
     L: Fn(&Device, &Owned<f32>, &Owned<i32>, &mut Owned<f32>, i32) -> Result<(), RuntimeError>,
 {
-    [Device::interp(), Device::cpu()].map(|device| {
-        let values: Vec<f32> = (1..=n).map(|v| v as f32).collect();
-        let x = Owned::from_vec(&device, &[n], &values).unwrap();
-        let list = Owned::from_vec(&device, &[2], [1, i]).unwrap();
-        let mut y = Owned::<f32>::zeros(&device, &[n]).unwrap();
-        let done = launch(&device, &x, &list, &mut y, i);
-        let after = y.to_vec().unwrap();
-        (done.map(|()| after.clone()), after)
-    })
+    let values: Vec<f32> = (1..=n).map(|v| v as f32).collect();
+    let x = Owned::from_vec(device, &[n], &values).unwrap();
+    let list = Owned::from_vec(device, &[2], [1, i]).unwrap();
+    let mut y = Owned::<f32>::zeros(device, &[n]).unwrap();
+    let done = launch(device, &x, &list, &mut y, i);
+    let after = y.to_vec().unwrap();
+    (done.map(|()| after.clone()), after)
 }
 
-/// Whether both devices refuse; panics where they do not agree.
+/// Whether every device refuses; panics where they do not agree.
 fn refused<L>(n: usize, i: i32, launch: L) -> bool
 where
     L: Fn(&Device, &Owned<f32>, &Owned<i32>, &mut Owned<f32>, i32) -> Result<(), RuntimeError>,
 {
-    let [(expected, left), (found, after)] = outcome(n, i, launch);
-    assert_eq!(left, after, "i = {i}");
-    match (expected, found) {
-        (Ok(_), Ok(_)) => false,
-        (Err(e), Err(f)) => {
-            assert_eq!(e.to_string().replace("program [0, 0, 0]: ", ""), f.to_string(), "i = {i}");
-            assert!(f.to_string().contains(" are accessed, its size is "), "{f}");
-            true
+    let (expected, left) = outcome(&Device::interp(), n, i, &launch);
+    for device in DEVICES.iter() {
+        let (found, after) = outcome(device, n, i, &launch);
+        assert_eq!(left, after, "{device}: i = {i}");
+        match (&expected, &found) {
+            (Ok(_), Ok(_)) => {}
+            (Err(e), Err(f)) => {
+                let words = e.to_string().replace("program [0, 0, 0]: ", "");
+                assert_eq!(words, f.to_string(), "{device}: i = {i}");
+                assert!(words.contains(" are accessed, its size is "), "{words}");
+            }
+            (e, f) => panic!("i = {i}: {e:?} on the interpreter, {f:?} on {device}"),
         }
-        (e, f) => panic!("i = {i}: {e:?} on the interpreter, {f:?} on the host"),
     }
+    expected.is_err()
 }
 
 macro_rules! each_op {
@@ -168,11 +179,11 @@ fn the_first_axis_that_does_not_fit_is_named() {
         ([1, 4, -1], Some("elements -8..0 of axis 2 of `x` are accessed, its size is 16")),
         ([-1, 9, 9], Some("elements -1..0 of axis 0 of `x` are accessed, its size is 2")),
     ] {
-        for device in [Device::interp(), Device::cpu()] {
-            let x = Owned::from_vec(&device, &[2, 5, 16], [1.0; 160]).unwrap();
-            let mut y = Owned::<f32>::zeros(&device, &[16]).unwrap();
+        for device in DEVICES.iter().chain([&Device::interp()]) {
+            let x = Owned::from_vec(device, &[2, 5, 16], [1.0; 160]).unwrap();
+            let mut y = Owned::<f32>::zeros(device, &[16]).unwrap();
             let [b, m, d] = place;
-            match (cube::launch(&device, &x, &mut y, b, m, d), words) {
+            match (cube::launch(device, &x, &mut y, b, m, d), words) {
                 (Ok(()), None) => assert_eq!(y.to_vec().unwrap()[..8], [1.0; 8]),
                 (Err(e), Some(words)) => {
                     let e = e.to_string();

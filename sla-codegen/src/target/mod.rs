@@ -3,3 +3,4 @@
 pub mod cpu;
 pub mod hopper;
 pub mod nvptx;
+mod printed;

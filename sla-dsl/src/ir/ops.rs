@@ -233,9 +233,9 @@ op_table! {
     /// Ends a region with its values.
     Yield = "yield", Yield, Control, Tile;
 
-    /// Stops with `msg` unless the condition holds everywhere. Without effect on GPUs.
+    /// Stops with `msg` unless the condition holds everywhere. Without effect on GPUs that do not check.
     Assert = "assert", Debug, Visible, Tile;
-    /// Prints `msg` and the operands. Without effect on GPUs.
+    /// Prints `msg` and the operands. Without effect on GPUs that do not check.
     Print = "print", Debug, Visible, Tile;
 
     /// Sums the columns of equal number modulo 8: what a thread of an accumulator holds of a row, without looking at its neighbours.

@@ -23,7 +23,7 @@ use cpu::CpuDevice;
 use cuda::CudaDevice;
 use mark::Point;
 use scrub::Buffer;
-use sla_codegen::{Options, Target};
+use sla_codegen::{Options, ScheduleKind, Target};
 use sla_dsl::interp::{DeviceError, Interpreter};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound, Launcher, Space, bind};
@@ -108,8 +108,23 @@ impl Device {
     pub fn options(&self) -> Options {
         let options = Options::new(self.target().unwrap_or(Target::Cpu));
         match &self.0 {
-            Kind::Cuda(d) => Options { shared: u32::try_from(d.context().shared_bytes()).ok(), ..options },
+            Kind::Cuda(d) => Options {
+                shared: u32::try_from(d.context().shared_bytes()).ok(),
+                checks: d.checks(),
+                schedule: if d.checks() { ScheduleKind::Baseline } else { options.schedule },
+                ..options
+            },
             _ => options,
+        }
+    }
+
+    /// The same device, with kernels that check on a GPU what the host and the interpreter always check, or without. Then a box outside
+    /// its tensor, a failed `assert!` and an integer division by zero end the program that meets them and fail its launch, as
+    /// they do on the host, and `print!` writes to standard error. Every launch waits for its kernel. The default is that of [`crate::env::checks`].
+    pub fn with_checks(&self, checks: bool) -> Device {
+        match &self.0 {
+            Kind::Cuda(d) => Device(Kind::Cuda(Arc::new(d.with_checks(checks)))),
+            _ => self.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A failure belongs to the thread on which it happened: the hook notes it there, the code returns early where it can, and whoever called
 //! the code takes it from the same thread. So launches that run at the same time never see each other's failures.
 
+use crate::target::printed::show;
 use sla_dsl::diag::{Diagnostic, Loc};
 use sla_dsl::interp::Fault;
 use sla_dsl::ir::Elem;
@@ -148,20 +149,4 @@ unsafe extern "C" fn print_hook(
             let _ = writeln!(io::stderr(), "{line}");
         }
     });
-}
-
-/// The element of a scalar, the rows of a tile.
-fn show(line: &mut String, shape: &[usize], at: &dyn Fn(usize) -> String) {
-    let row = |first: usize, n: usize| {
-        let items: Vec<String> = (first..first + n).map(at).collect();
-        format!("[{}]", items.join(", "))
-    };
-    match shape {
-        [] => line.push_str(&at(0)),
-        [n] => line.push_str(&row(0, *n)),
-        [m, n, ..] => {
-            let rows: Vec<String> = (0..*m).map(|i| row(i * n, *n)).collect();
-            let _ = write!(line, "[{}]", rows.join(",\n "));
-        }
-    }
 }

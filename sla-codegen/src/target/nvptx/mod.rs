@@ -4,11 +4,14 @@
 
 mod check;
 mod layout;
+mod log;
 mod lower;
 mod placement;
 mod ptx;
 mod schedule;
 mod text;
+
+pub use log::{DeviceLog, DeviceReport};
 
 use crate::{Arch, CodegenError, GpuImage, GridKind, Options, Stage, Tools};
 use lower::Lowered;
@@ -41,7 +44,7 @@ fn plan(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Low
         if schedule.buffer_bytes > limit && stages > 1 {
             continue;
         }
-        let lowered = lower::lower(kernel, &schedule);
+        let lowered = lower::lower(kernel, &schedule, options.checks);
         let room = if asked.is_none() && stages > 2 { limit / 2 } else { limit };
         if lowered.shared_bytes <= room {
             return Ok((schedule, lowered));
@@ -68,6 +71,7 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
         shared_bytes: lowered.shared_bytes as u32,
         maps: Vec::new(),
         grid: GridKind::Programs,
+        log: lowered.log,
     })
 }
 

@@ -21,9 +21,10 @@ use crate::cache::{Compiled, KernelCache};
 use crate::slots::pack;
 use code::Code;
 use module::CudaKernel;
-use sla_codegen::{Arch, Artifact, CodegenError, Options, Stage, Target, Tools};
+use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
+use std::io::Write;
 use std::sync::Arc;
 
 /// A GPU with its compiled kernels.
@@ -32,6 +33,8 @@ pub(super) struct CudaDevice {
     arch: Arch,
     tools: Tools,
     cache: KernelCache<CudaKernel>,
+    /// Whether kernels check what they touch, and launches wait to hear of it.
+    checks: bool,
 }
 
 impl CudaDevice {
@@ -43,7 +46,18 @@ impl CudaDevice {
             major,
             minor,
         })?;
-        Ok(CudaDevice { context, arch, tools: crate::env::tools(), cache: KernelCache::new() })
+        let (tools, checks) = (crate::env::tools(), crate::env::checks());
+        Ok(CudaDevice { context, arch, tools, cache: KernelCache::new(), checks })
+    }
+
+    /// Another handle of the same GPU, with checks or without.
+    pub fn with_checks(&self, checks: bool) -> CudaDevice {
+        let (context, tools) = (self.context.clone(), self.tools.clone());
+        CudaDevice { context, arch: self.arch, tools, cache: KernelCache::new(), checks }
+    }
+
+    pub fn checks(&self) -> bool {
+        self.checks
     }
 
     pub fn context(&self) -> &Arc<CudaContext> {
@@ -59,7 +73,7 @@ impl CudaDevice {
         format!("cuda:{} ({}, sm_{major}{minor})", self.context.ordinal(), self.context.name())
     }
 
-    /// Compiles and loads if needed, and enqueues the kernel.
+    /// Compiles and loads if needed, and enqueues the kernel; one that checks is waited for.
     pub fn launch(
         &self,
         def: &'static KernelDef,
@@ -72,12 +86,20 @@ impl CudaDevice {
         let mut slots = pack(&compiled.abi, args, &bound.dims);
         // Below 2^31 by `bind`.
         let programs = bound.programs() as u32;
-        if programs > 0 {
-            // SAFETY: the kernel was compiled for this signature and these facts, and `bind` has checked the arguments. Tensors free
-            // their memory in stream order, so it stays valid until the kernel has run even if they are dropped before.
-            unsafe { compiled.code.launch(programs, &mut slots, args)? };
+        if programs == 0 {
+            return Ok(());
         }
-        Ok(())
+        let log = compiled.code.log();
+        let memory = log.map(|log| CudaMemory::zeroed(&self.context, log.bytes())).transpose()?;
+        slots.extend(memory.as_ref().map(|memory| memory.address() as u64));
+        // SAFETY: the kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
+        // that the kernel asks for. Memory is freed in stream order, so it stays valid until the kernel has run even if its
+        // owner is dropped before.
+        unsafe { compiled.code.launch(programs, &mut slots, args)? };
+        match (log, memory) {
+            (Some(log), Some(memory)) => tell(log, &memory, &bound.grid),
+            _ => Ok(()),
+        }
     }
 
     /// What the kernel of a launch takes of the GPU; compiles and loads it if needed.
@@ -110,6 +132,18 @@ impl CudaDevice {
             Ok(CudaKernel::load(&self.context, def.name, params, &image, code)?)
         })
     }
+}
+
+/// Waits for a launch, prints what it printed, and returns its failure.
+fn tell(log: &DeviceLog, memory: &CudaMemory, grid: &[u64]) -> Result<(), RuntimeError> {
+    let mut bytes = vec![0; log.bytes()];
+    memory.read(0, &mut bytes)?;
+    let report = log.report(&bytes, grid);
+    for text in report.printed {
+        // A closed stream is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    report.failure.map_or(Ok(()), |failure| Err(RuntimeError::Program(failure)))
 }
 
 /// What to compile for. Code for sm_80 runs on everything later; that of the `a` architectures on exactly that one.

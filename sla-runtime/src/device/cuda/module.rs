@@ -8,7 +8,7 @@ use crate::device::Resources;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option, CUtensorMap};
 use sla_codegen::ptxas::Report;
-use sla_codegen::{GpuImage, GridKind, TensorMap};
+use sla_codegen::{DeviceLog, GpuImage, GridKind, TensorMap};
 use sla_dsl::launch::Arg;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub(super) struct CudaKernel {
     maps: Vec<TensorMap>,
     recent: RecentMaps,
     report: Option<Report>,
+    log: Option<DeviceLog>,
     name: &'static str,
     params: Vec<String>,
 }
@@ -67,6 +68,7 @@ impl CudaKernel {
             maps: image.maps.clone(),
             recent: RecentMaps::default(),
             report,
+            log: image.log.clone(),
             name,
             params,
         };
@@ -156,6 +158,11 @@ impl CudaKernel {
             self.recent.get(&description).map_err(|e| CudaError::driver(what(), e))
         };
         self.maps.iter().map(encode).collect()
+    }
+
+    /// The log of a kernel that checks: its address follows the flat arguments.
+    pub fn log(&self) -> Option<&DeviceLog> {
+        self.log.as_ref()
     }
 
     /// Enqueues `programs` programs, which must not be 0. `args` are those that `slots` were made from.

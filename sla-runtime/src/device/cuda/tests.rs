@@ -55,7 +55,7 @@ const SCALE: &str = "
 
 fn image(shared_bytes: u32) -> GpuImage {
     let (maps, grid) = (Vec::new(), GridKind::Programs);
-    GpuImage { entry: "scale".into(), ptx: SCALE.into(), threads: 64, shared_bytes, maps, grid }
+    GpuImage { entry: "scale".into(), ptx: SCALE.into(), threads: 64, shared_bytes, maps, grid, log: None }
 }
 
 fn load(context: &Arc<CudaContext>, image: &GpuImage) -> Result<CudaKernel, CudaError> {
@@ -204,6 +204,7 @@ fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
         shared_bytes: 2048,
         maps: vec![TensorMap { param: 1, extents: vec![8, 64] }],
         grid: GridKind::Persistent { per_sm: 1 },
+        log: None,
     };
     let params = vec!["y".to_string(), "x".to_string()];
     let kernel = CudaKernel::load(&context, "fetch", params, &image, Code::ptx(&image.ptx, None)).unwrap();

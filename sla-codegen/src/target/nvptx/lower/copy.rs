@@ -17,7 +17,7 @@ impl Lower<'_> {
         let total = tile.rows * chunks;
         let Some(row_axis) = access.axes.iter().find(|a| a.tile == Some(0)) else { return };
         let (row_stride, row_offset, row_extent) = (row_axis.stride, row_axis.offset, row_axis.extent);
-        let mut outer: Option<Ssa> = None;
+        let mut outer: Option<Ssa> = access.allowed;
         for axis in access.axes.iter().filter(|a| a.tile.is_none()) {
             if let Some(extent) = axis.extent {
                 let here = self.t.def(format_args!("arith.cmpi ult, {}, {extent} : i32", axis.offset));

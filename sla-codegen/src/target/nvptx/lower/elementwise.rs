@@ -53,6 +53,9 @@ impl Lower<'_> {
                 self.join_elements(elem, &layout, picked)
             }
             _ => {
+                if matches!(op.code, OpCode::Div | OpCode::Rem) {
+                    self.check_divisor(id);
+                }
                 let columns: Vec<Vec<Ssa>> = op.operands.iter().map(|&v| self.regs(v)).collect();
                 let from = self.elem(op.operands[0]);
                 let pred = op.pred();

@@ -29,6 +29,8 @@ pub(super) struct Access {
     pub base: Ssa,
     pub elem: Elem,
     pub axes: Vec<BoxAxis>,
+    /// Whether the box may be touched, where that was checked.
+    pub allowed: Option<Ssa>,
     /// Elements that a vector access may take along the last axis of the tile.
     vector: usize,
 }
@@ -65,7 +67,8 @@ impl Lower<'_> {
         if bytes == 1 {
             vector = 1;
         }
-        Access { param, base: self.pointers[&param], elem: tensor.elem, axes, vector }
+        let allowed = self.check_box(id, param, &tensor.dims, &axes);
+        Access { param, base: self.pointers[&param], elem: tensor.elem, axes, allowed, vector }
     }
 
     /// The address of the box's first element.
@@ -127,9 +130,10 @@ impl Lower<'_> {
         }
     }
 
-    /// Whether a register's element lies in the tensor (and is no padding); `None` if it always does.
+    /// Whether a register's element lies in the tensor (and is no padding), as far as that may not be so; `None` if it always does.
     fn in_bounds(&mut self, access: &Access, layout: &Layout, reg: usize) -> Option<Ssa> {
         let mut all = self.inside(layout, reg);
+        all = self.and(access.allowed, all);
         for axis in &access.axes {
             let Some(extent) = axis.extent else { continue };
             let at = match axis.tile {

@@ -3,6 +3,7 @@
 //! A tile becomes one SSA value per register of its layout; halves that are neighbours share one `i32`. All threads run the same control
 //! flow, because scalars are the same for all: barriers may stand anywhere. One file per kind of op; this one holds the values and walks the ops.
 
+mod checks;
 mod control;
 mod copy;
 mod dot;
@@ -15,10 +16,12 @@ mod shape;
 mod shared;
 
 use super::layout::Layout;
+use super::log::DeviceLog;
 use super::ptx::entry;
 use super::schedule::{Schedule, fits_tensor_cores};
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
+use checks::Log;
 use shared::SharedTile;
 use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, OpCode, OpId, ParamKind, Value};
 use std::collections::HashMap;
@@ -30,6 +33,8 @@ pub struct Lowered {
     pub mlir: String,
     /// Dynamic shared memory, in bytes.
     pub shared_bytes: usize,
+    /// What the checks write, if they were asked for.
+    pub log: Option<DeviceLog>,
 }
 
 /// What stands for a value of the kernel.
@@ -41,8 +46,8 @@ enum Val {
     Shared(SharedTile),
 }
 
-/// Lowers a kernel under a schedule. The kernel has passed the target's check.
-pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Lowered {
+/// Lowers a kernel under a schedule, with `checks` on the device or without. The kernel has passed the target's check.
+pub fn lower(kernel: &Kernel, schedule: &Schedule, checks: bool) -> Lowered {
     let mut text = Text::default();
     let tid = text.head("nvvm.read.ptx.sreg.tid.x : i32");
     let pool = text.head("llvm.mlir.addressof @pool$ : !llvm.ptr<3>");
@@ -64,8 +69,9 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule) -> Lowered {
         pointers: HashMap::new(),
         dims: Vec::new(),
         strides: HashMap::new(),
+        log: None,
     };
-    let arguments = lower.arguments();
+    let arguments = lower.arguments(checks);
     lower.block(kernel.body);
     lower.finish(&arguments)
 }
@@ -91,11 +97,13 @@ struct Lower<'k> {
     pointers: HashMap<usize, Ssa>,
     dims: Vec<Ssa>,
     strides: HashMap<(usize, usize), Ssa>,
+    /// Present when the device checks.
+    log: Option<Log>,
 }
 
 impl Lower<'_> {
     /// Names the arguments and returns their declarations.
-    fn arguments(&mut self) -> Vec<String> {
+    fn arguments(&mut self, checks: bool) -> Vec<String> {
         let mut out = Vec::new();
         for arg in self.k.abi() {
             let v = self.t.fresh();
@@ -130,6 +138,11 @@ impl Lower<'_> {
             };
             out.push(format!("{v}: {ty}{attrs}"));
         }
+        if checks {
+            let pointer = self.t.fresh();
+            self.log = Some(Log { pointer, sites: Vec::new() });
+            out.push(format!("{pointer}: {}", Ty::Global));
+        }
         for (i, p) in self.k.params.iter().enumerate() {
             if let ParamKind::Tensor(t) = &p.kind
                 && p.memory.packed
@@ -152,7 +165,8 @@ impl Lower<'_> {
             list(arguments),
             self.t.finish(),
         );
-        Lowered { mlir, shared_bytes: self.schedule.buffer_bytes.max(self.scratch_end) }
+        let log = self.log.map(|l| DeviceLog::new(&self.k.name, l.sites));
+        Lowered { mlir, shared_bytes: self.schedule.buffer_bytes.max(self.scratch_end), log }
     }
 
     /// Lowers the ops of a block except its `yield`.
@@ -167,7 +181,9 @@ impl Lower<'_> {
         let op = self.k.op(id);
         self.current = id;
         match op.code {
-            OpCode::Yield | OpCode::Assert | OpCode::Print => {}
+            OpCode::Yield => {}
+            OpCode::Assert => self.assert_op(id),
+            OpCode::Print => self.print_op(id),
             OpCode::For => self.for_op(id),
             OpCode::If => self.if_op(id),
             OpCode::Load => self.load(id),
