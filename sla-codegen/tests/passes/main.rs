@@ -62,3 +62,8 @@ fn dce() {
 fn licm() {
     run("licm", passes::licm);
 }
+
+#[test]
+fn reference_max() {
+    run("reference_max", passes::reference_max);
+}

@@ -1,7 +1,7 @@
 //! A kernel with arguments, ready to run and to compare.
 
-use super::program;
 use super::rng::Rng;
+use super::{attention, program};
 use crate::diag::Diagnostics;
 use crate::ir::{Elem, Kernel, Scalar};
 use crate::launch::{Arg, Space, TensorArg};
@@ -64,6 +64,14 @@ impl Case {
     /// What the builder refuses: a mistake of the generator.
     pub fn new(seed: u64, config: &Config) -> Result<Case, Diagnostics> {
         program::generate(seed, &mut Rng::new(seed), config)
+    }
+
+    /// A kernel of attention's kind: an online softmax over blocks of keys.
+    ///
+    /// # Errors
+    /// What the builder refuses: a mistake of the generator.
+    pub fn attention(seed: u64) -> Result<Case, Diagnostics> {
+        attention::generate(seed, &mut Rng::new(seed))
     }
 
     /// Lends the arguments to a launch; outputs are lent for writing.

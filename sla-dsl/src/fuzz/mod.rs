@@ -9,6 +9,7 @@
 //!
 //! Only tests use this; it is behind the feature `fuzz`.
 
+mod attention;
 mod bound;
 mod case;
 mod program;

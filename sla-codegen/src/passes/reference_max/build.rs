@@ -1,0 +1,184 @@
+//! Puts the reference-maximum form in the place of a softmax that was found.
+
+use super::find::{Factor, Softmax};
+use crate::analysis::Uses;
+use crate::passes::make::{Maker, insert_after, insert_before};
+use crate::passes::rewrite::replace_uses;
+use sla_dsl::ir::{Attr, Elem, Kernel, OpCode, OpId, Pred, Scalar, Type, Value};
+use std::collections::HashMap;
+
+/// How far a score may be above the reference, in units of `log2`: weights are at most 2 to this power.
+const HEADROOM: f64 = 8.0;
+
+/// What one thread holds of a row.
+const PART: usize = 8;
+
+/// Values of the new form that the rest of the loop needs.
+struct Head {
+    m: Value,
+    l: Value,
+    rose: Value,
+    alpha: Value,
+    p: Value,
+}
+
+/// Rewrites the loop. What is no longer used stays until dead code is removed.
+pub fn rewrite(kernel: &mut Kernel, s: &Softmax) {
+    let partial = Type::tile(Elem::F32, &[s.shape[0], PART]);
+    carry_partial(kernel, s, &partial);
+
+    let (ops, head) = head(kernel, s, &partial);
+    insert_before(kernel, s.body, s.reduce, ops);
+
+    let loc = kernel.op(s.l_op).loc;
+    let mut maker = Maker::new(kernel, loc);
+    let sum = maker.op(OpCode::FoldSum, &[head.p], &[], partial.clone());
+    let l_next = maker.same(OpCode::Add, &[head.l, sum]);
+    let ops = maker.finish();
+    insert_before(kernel, s.body, s.l_op, ops);
+
+    let mut replaced = HashMap::from([(s.p, head.p)]);
+    for r in &s.rescales {
+        let (acc, op) = (r.acc, kernel.op(r.op).clone());
+        let mut maker = Maker::new(kernel, op.loc);
+        let shape = maker.kernel.ty(acc).shape().unwrap_or_default().to_vec();
+        let then = |m: &mut Maker<'_>| {
+            let by = widened(m, head.alpha, &shape);
+            vec![m.same(OpCode::Mul, &[acc, by])]
+        };
+        let mut scaled = maker.branch(head.rose, then, |_| vec![acc])[0];
+        if let Some(added) = r.added {
+            scaled = maker.same(OpCode::Add, &[scaled, added]);
+        }
+        let ops = maker.finish();
+        insert_before(kernel, s.body, r.op, ops);
+        replaced.insert(op.results[0], scaled);
+    }
+    // What they replace is gone now, so that nothing uses a value of the old type.
+    let dead = |id: &OpId| *id == s.l_op || s.rescales.iter().any(|r| r.op == *id);
+    kernel.block_mut(s.body).ops.retain(|id| !dead(id));
+    replace_uses(kernel, &replaced);
+    if let Some(&end) = kernel.block(s.body).ops.last() {
+        let operands = &mut kernel.op_mut(end).operands;
+        operands[s.m_slot] = head.m;
+        operands[s.l_slot] = l_next;
+    }
+}
+
+/// Makes the loop carry `l` as `[M, 8]`: its start in column 0, its sum behind the loop.
+fn carry_partial(kernel: &mut Kernel, s: &Softmax, partial: &Type) {
+    let result = kernel.op(s.for_op).results[s.l_slot];
+    let after = Uses::new(kernel).of(result).to_vec();
+    kernel.types[result.index()] = partial.clone();
+    kernel.types[s.l.index()] = partial.clone();
+
+    let loc = kernel.op(s.for_op).loc;
+    let mut maker = Maker::new(kernel, loc);
+    let zero = maker.constant(Scalar::Float(0.0), partial.clone());
+    let init = if s.l_init == 0.0 {
+        zero
+    } else {
+        let counts = partial.with_elem(Elem::I32);
+        let column = maker.op(OpCode::Iota, &[], &[("axis", Attr::Int(1))], counts.clone());
+        let first = maker.constant(Scalar::Int(0), counts);
+        let is_first = maker.cmp(Pred::Eq, column, first);
+        let start = maker.constant(Scalar::Float(s.l_init), partial.clone());
+        maker.select(is_first, start, zero)
+    };
+    let ops = maker.finish();
+    insert_before(kernel, s.outer, s.for_op, ops);
+    kernel.op_mut(s.for_op).operands[s.l_slot + 2] = init;
+
+    let mut maker = Maker::new(kernel, loc);
+    let sum = maker.reduce_columns(OpCode::ReduceSum, result);
+    let ops = maker.finish();
+    insert_after(kernel, s.outer, s.for_op, ops);
+    for (user, slot) in after {
+        kernel.op_mut(user).operands[slot] = sum;
+    }
+}
+
+/// From the scores to the weights.
+fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type) -> (Vec<OpId>, Head) {
+    let [rows, cols] = s.shape;
+    let column = Type::tile(Elem::F32, &[rows, 1]);
+    let factor = s.scores.factor;
+    let loc = kernel.op(s.reduce).loc;
+    let mut k = Maker::new(kernel, loc);
+
+    let mut scores = s.scores.raw;
+    for &(cond, stays) in &s.scores.masks {
+        let ty = k.kernel.ty(scores).clone();
+        let none = k.constant(Scalar::Float(f64::NEG_INFINITY), ty);
+        let (a, b) = if stays { (scores, none) } else { (none, scores) };
+        scores = k.select(cond, a, b);
+    }
+    let part = k.op(OpCode::FoldMax, &[scores], &[], partial.clone());
+    let scaled = times(&mut k, part, factor);
+    let headroom = k.constant(Scalar::Float(HEADROOM), column.clone());
+    let limit = k.same(OpCode::Add, &[s.m, headroom]);
+    let limit = k.broadcast(limit, &[rows, PART]);
+    let hot = k.cmp(Pred::Gt, scaled, limit);
+    let rose = k.op(OpCode::Vote, &[hot], &[], Type::Scalar(Elem::Bool));
+
+    let rise = |k: &mut Maker<'_>| {
+        let top = k.reduce_columns(OpCode::ReduceMax, part);
+        let top = times(k, top, factor);
+        let m_new = k.same(OpCode::Max, &[s.m, top]);
+        let base = base(k, m_new, s.guarded);
+        let less = k.same(OpCode::Sub, &[s.m, base]);
+        let alpha = k.same(OpCode::Exp2, &[less]);
+        let by = k.broadcast(alpha, &[rows, PART]);
+        let l = k.same(OpCode::Mul, &[s.l, by]);
+        vec![m_new, l, alpha]
+    };
+    let stay = |k: &mut Maker<'_>| {
+        let one = k.constant(Scalar::Float(1.0), column.clone());
+        vec![s.m, s.l, one]
+    };
+    let state = k.branch(rose, rise, stay);
+    let (m, l, alpha) = (state[0], state[1], state[2]);
+
+    let base = base(&mut k, m, s.guarded);
+    let exponent = match factor {
+        Some((by, _)) => {
+            let minus = k.same(OpCode::Neg, &[base]);
+            let minus = k.broadcast(minus, &[rows, cols]);
+            k.same(OpCode::Fma, &[scores, by, minus])
+        }
+        None => {
+            let wide = k.broadcast(base, &[rows, cols]);
+            k.same(OpCode::Sub, &[scores, wide])
+        }
+    };
+    let p = k.same(OpCode::Exp2, &[exponent]);
+    (k.finish(), Head { m, l, rose, alpha, p })
+}
+
+/// What is subtracted from the scores for a maximum.
+fn base(k: &mut Maker<'_>, m: Value, guarded: bool) -> Value {
+    if !guarded {
+        return m;
+    }
+    let ty = k.kernel.ty(m).clone();
+    let none = k.constant(Scalar::Float(f64::NEG_INFINITY), ty.clone());
+    let zero = k.constant(Scalar::Float(0.0), ty);
+    let empty = k.cmp(Pred::Eq, m, none);
+    k.select(empty, zero, m)
+}
+
+/// A tile times the factor of the scores.
+fn times(k: &mut Maker<'_>, v: Value, factor: Option<(Value, Factor)>) -> Value {
+    let ty = k.kernel.ty(v).clone();
+    let by = match factor {
+        None => return v,
+        Some((_, Factor::Const(c))) => k.constant(Scalar::Float(c), ty),
+        Some((_, Factor::Value(c))) => k.op(OpCode::Splat, &[c], &[], ty),
+    };
+    k.same(OpCode::Mul, &[v, by])
+}
+
+/// A tile with its axes of size 1 repeated, if it is not of that shape.
+fn widened(k: &mut Maker<'_>, v: Value, shape: &[usize]) -> Value {
+    if k.kernel.ty(v).shape() == Some(shape) { v } else { k.broadcast(v, shape) }
+}

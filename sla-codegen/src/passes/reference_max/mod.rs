@@ -1,0 +1,73 @@
+//! Online softmax with a reference in place of the running maximum: most steps need no maximum over rows, no `alpha` and no rescaling.
+//!
+//! What users write (`OnlineSoftmax::step`, or the same by hand), in a loop that carries `m`, `l` and accumulators:
+//!
+//! ```text
+//! s     = mul dot, c                  (and masks: select mask, s, -inf)
+//! m_new = max m, reduce_max s
+//! base  = select (m_new == -inf), 0, m_new
+//! p     = exp2 (s - base)
+//! alpha = exp2 (m - base)
+//! l_new = fma l, alpha, reduce_sum p
+//! o_new = dot p, v, (o * alpha)
+//! yield m_new, l_new, o_new
+//! ```
+//! becomes, with `[M, 8]` for what one thread holds of a row, so that threads exchange nothing:
+//!
+//! ```text
+//! part = fold_max dot                                   : [M, 8]
+//! rose = vote (part * c > m + 8)
+//! m_new, l_ref, alpha = if rose {
+//!   m_new = max m, (reduce_max part) * c
+//!   alpha = exp2 (m - base)                             (base of m_new, as above)
+//!   yield m_new, l * alpha, alpha
+//! } else {
+//!   yield m, l, 1
+//! }
+//! p     = exp2 (fma dot, c, -base)
+//! l_new = l_ref + fold_sum p                            : [M, 8]
+//! o_ref = if rose { o * alpha } else { o }
+//! o_new = dot p, v, o_ref
+//! yield m_new, l_new, o_new
+//! ```
+//! and `reduce_sum l_new` once behind the loop.
+//!
+//! # Why it is exact
+//! Softmax does not depend on what is subtracted from the scores, as long as nothing overflows or vanishes. `m` stays within 8 of the largest
+//! score of the row so far, in units of `log2`, and some term of the row was 1 when `m` was set: `p` is at most `2^8`, which f16
+//! holds, `l` is at least 1 for a row that has seen anything, and sums are far from the limits of f32. A row that has seen only `-inf` has
+//! `m = -inf`, so that any finite score is above `m + 8`; until then it is computed as the user wrote it. A warp that votes otherwise than its
+//! neighbour only takes another reference.
+//!
+//! # When it is done
+//! * `m`, `l` and `alpha` are used by the softmax alone; `p` and the accumulators only in ways that are linear in them, row by row;
+//! * behind the loop nothing depends on the choice of reference: `o / l` and `m + log2 l` do not, `m` alone does (`gauge`);
+//! * `m` starts at `-inf` with `l` and the accumulators at 0, or at a finite constant with a constant `l`. Otherwise a row of
+//!   only `-inf` would forget what it started with in one form and keep it in the other.
+//!
+//! The factor `c` moves behind the maximum, and through masks, if it is surely positive ([`is_positive`](crate::analysis::is_positive)); else the product
+//! stays where it is and `part` is made of the scaled scores. Kernels that do not match stay as they are.
+
+mod build;
+mod find;
+mod gauge;
+
+use super::{dce, rewrite::live_ops};
+use sla_dsl::ir::{Kernel, OpCode};
+
+/// Rewrites every online softmax of the kernel.
+pub fn reference_max(kernel: &mut Kernel) {
+    // A rewritten softmax no longer matches, so this ends.
+    let mut changed = false;
+    while let Some(found) = live_ops(kernel)
+        .into_iter()
+        .filter(|&(_, id)| kernel.op(id).code == OpCode::For)
+        .find_map(|(block, id)| find::softmax(kernel, block, id))
+    {
+        build::rewrite(kernel, &found);
+        changed = true;
+    }
+    if changed {
+        dce(kernel);
+    }
+}

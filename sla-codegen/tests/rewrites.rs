@@ -1,0 +1,55 @@
+//! Passes that look for attention's loops: random kernels of that kind mean the same before and after.
+
+use sla_codegen::{optimise, passes};
+use sla_dsl::fuzz::Case;
+use sla_dsl::interp;
+use sla_dsl::ir::{Attr, Kernel, OpCode, Scalar, verify};
+
+const CASES: u64 = 250;
+
+fn run(case: &Case, kernel: &Kernel) -> Case {
+    let mut case = case.clone();
+    let (dims, grid) = (case.dims.clone(), case.grid);
+    let seed = case.seed;
+    interp::run(kernel, &case.lend(), &dims, grid).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{kernel}"));
+    case
+}
+
+fn has(kernel: &Kernel, code: OpCode) -> bool {
+    let mut found = false;
+    kernel.walk(&mut |k, _, id| found |= k.op(id).code == code);
+    found
+}
+
+/// The kernel with every vote won, as by a warp whose neighbours' rows rise.
+fn all_rise(kernel: &Kernel) -> Kernel {
+    let mut kernel = kernel.clone();
+    for op in kernel.ops.iter_mut().filter(|op| op.code == OpCode::Vote) {
+        op.code = OpCode::Const;
+        op.operands.clear();
+        op.attrs.insert("value", Attr::Scalar(Scalar::Bool(true)));
+    }
+    kernel
+}
+
+#[test]
+fn a_reference_in_place_of_the_maximum_changes_nothing() {
+    let (mut rewritten, mut fused) = (0, 0);
+    for seed in 0..CASES {
+        let case = Case::attention(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let before = optimise(&case.kernel).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let expected = run(&case, &before);
+        let mut after = before.clone();
+        passes::reference_max(&mut after);
+        verify(&after).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{before}\n{after}"));
+        for kernel in [&after, &all_rise(&after)] {
+            let same = expected.compare(&run(&case, kernel));
+            same.unwrap_or_else(|e| panic!("{e}\n{before}\n{kernel}"));
+        }
+        rewritten += has(&after, OpCode::Vote) as u64;
+        fused += (has(&after, OpCode::Vote) && has(&after, OpCode::Fma)) as u64;
+    }
+    // All but those that store what depends on the maximum.
+    assert!(rewritten > CASES * 8 / 10, "{rewritten} of {CASES} rewritten");
+    assert!(fused > CASES / 4, "{fused} of {CASES} fused");
+}
