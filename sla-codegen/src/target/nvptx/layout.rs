@@ -31,7 +31,7 @@ impl fmt::Display for Comp {
 /// How the tiles of one kernel are laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// Warps per program, a power of two.
+    /// Warps per program. Of those beyond a power of two only the first axis of rank-2 tiles makes use.
     pub warps: u32,
     /// Along the first axis of rank-2 tiles.
     pub row: Vec<Comp>,
@@ -43,9 +43,11 @@ pub struct Family {
 
 impl Family {
     /// The accumulator of `mma.sync.m16n8`, warps stacked along the rows: registers of a `[M, K]` tile of halves are
-    /// the fragments of a dot's first operand, and its results are the registers of a `[M, N]` tile.
+    /// the fragments of a dot's first operand, and its results are the registers of a `[M, N]` tile. With four warps to each 64 rows
+    /// it is that of `wgmma.m64` too, register for register but for their order. For a number of warps that is no power of two, tiles have at most
+    /// 16 rows a warp.
     pub fn mma(warps: u32) -> Family {
-        let warp_bits = (0..warps.ilog2()).map(|b| Comp::Bit(5 + b));
+        let warp_bits = (0..warp_bits(warps)).map(|b| Comp::Bit(5 + b));
         let row = [Comp::Bit(2), Comp::Bit(3), Comp::Bit(4), Comp::Reg(2)];
         Family {
             warps,
@@ -75,7 +77,7 @@ impl Family {
 
     /// The layout of tiles of a shape.
     pub fn canonical(&self, shape: &[usize]) -> Layout {
-        let bit_count = (5 + self.warps.ilog2()) as usize;
+        let bit_count = (5 + warp_bits(self.warps)) as usize;
         let axes: Vec<Axis> = match shape {
             [n] => vec![Axis::new(*n, &self.line)],
             [m, n] => vec![Axis::new(*m, &self.row), Axis::new(*n, &self.col)],
@@ -100,8 +102,13 @@ impl Family {
                 })
                 .collect();
         }
-        Layout { shape: shape.to_vec(), regs, bits }
+        Layout { shape: shape.to_vec(), regs, bits, warps: self.warps }
     }
+}
+
+/// Bits of the numbers of so many warps.
+pub fn warp_bits(warps: u32) -> u32 {
+    warps.next_power_of_two().ilog2()
 }
 
 fn line(warps: u32) -> Vec<Comp> {
@@ -152,6 +159,8 @@ pub struct Layout {
     pub regs: Vec<[u32; 2]>,
     /// What each bit of the thread's number adds, from bit 0.
     pub bits: Vec<[u32; 2]>,
+    /// Warps that there are; with fewer than the bits can count, some numbers do not occur.
+    pub warps: u32,
 }
 
 impl Layout {
@@ -180,7 +189,12 @@ impl Layout {
 
     /// The largest position on `axis`.
     fn reach(&self, axis: usize) -> u32 {
-        self.regs.iter().map(|r| r[axis]).max().unwrap_or(0) + self.bits.iter().map(|b| b[axis]).sum::<u32>()
+        let (lanes, warps) = self.bits.split_at(self.bits.len().min(5));
+        let of_warp =
+            |w: u32| (0..).zip(warps).filter(|(b, _)| w >> b & 1 == 1).map(|(_, b)| b[axis]).sum::<u32>();
+        self.regs.iter().map(|r| r[axis]).max().unwrap_or(0)
+            + lanes.iter().map(|b| b[axis]).sum::<u32>()
+            + (0..self.warps).map(of_warp).max().unwrap_or(0)
     }
 
     /// The axis along which registers follow each other first.

@@ -7,13 +7,15 @@ mod layout;
 mod log;
 mod lower;
 mod placement;
-mod ptx;
+pub(crate) mod ptx;
 mod schedule;
 mod text;
 
 pub use log::{DeviceLog, DeviceReport};
 
 use crate::{Arch, CodegenError, GpuImage, GridKind, Options, Stage, Tools};
+pub use lower::{LoweredRoles, lower_roles};
+
 use lower::Lowered;
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
@@ -72,6 +74,24 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
         maps: Vec::new(),
         grid: GridKind::Programs,
         log: lowered.log,
+    })
+}
+
+/// Compiles a scheduled kernel for Hopper, of which `ctas_per_sm` blocks of threads are to fit a multiprocessor.
+///
+/// # Errors
+/// A kernel that [`lower_roles`] does not lower.
+pub fn compile_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<GpuImage, CodegenError> {
+    let lowered = lower_roles(kernel, ctas_per_sm)?;
+    let (_, ptx) = ptx::assembly(kernel, Arch::Sm90a, &lowered.mlir)?;
+    Ok(GpuImage {
+        entry: ptx::entry(kernel),
+        ptx,
+        threads: lowered.threads,
+        shared_bytes: lowered.shared_bytes as u32,
+        maps: lowered.maps,
+        grid: GridKind::Persistent { per_sm: ctas_per_sm.max(1) },
+        log: None,
     })
 }
 

@@ -96,6 +96,12 @@ impl Schedule {
         Planner::new(kernel).plan(options, stages)
     }
 
+    /// Nothing in shared memory and nothing ahead: what a role of a scheduled kernel runs under.
+    pub fn plain(kernel: &Kernel, family: Family) -> Schedule {
+        let order = vec![(0, 0); kernel.ops.len()];
+        Schedule { family, buffers: Vec::new(), rings: Vec::new(), buffer_bytes: 0, order }
+    }
+
     /// The buffer that a value lives in.
     pub fn buffer_of(&self, v: Value) -> Option<usize> {
         self.buffers.iter().position(|b| b.value == v)

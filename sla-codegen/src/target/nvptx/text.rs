@@ -1,10 +1,11 @@
 //! Writes MLIR: fresh names, indentation, and one method for each form of op that the lowering needs.
 //!
 //! Two streams: the body, in program order, and the head, which opens the function and holds values that depend only on the
-//! thread and the arguments. Equal lines of the head are written once.
+//! thread and the arguments. Equal lines of the head are written once. A *section*, what some of the threads do, has a head of its own.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::mem;
 
 /// A name in MLIR text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -40,6 +41,8 @@ pub enum Ty {
     I64,
     /// A pointer to global memory.
     Global,
+    /// A pointer to an argument that is passed by value.
+    Argument,
 }
 
 impl fmt::Display for Ty {
@@ -52,6 +55,7 @@ impl fmt::Display for Ty {
             Ty::I32 => "i32",
             Ty::I64 => "i64",
             Ty::Global => "!llvm.ptr<1>",
+            Ty::Argument => "!llvm.ptr",
         })
     }
 }
@@ -62,7 +66,7 @@ impl Ty {
         match self {
             Ty::F32 => "f",
             Ty::I16 => "h",
-            Ty::I64 | Ty::Global => "l",
+            Ty::I64 | Ty::Global | Ty::Argument => "l",
             Ty::I1 | Ty::I8 | Ty::I32 => "r",
         }
     }
@@ -83,6 +87,8 @@ pub struct Text {
     head: String,
     body: String,
     known: HashMap<String, Ssa>,
+    /// Head, body and known lines of the sections around this one.
+    around: Vec<(String, String, HashMap<String, Ssa>)>,
     next: u32,
     depth: usize,
 }
@@ -134,6 +140,26 @@ impl Text {
         let _ = writeln!(self.head, "    {v} = {rhs}");
         self.known.insert(rhs, v);
         v
+    }
+
+    /// Opens a section: a head of its own, which knows what stands in the heads around it.
+    pub fn enter(&mut self) {
+        let known = self.known.clone();
+        self.around.push((
+            mem::take(&mut self.head),
+            mem::take(&mut self.body),
+            mem::replace(&mut self.known, known),
+        ));
+    }
+
+    /// Closes a section, which becomes a part of the body around it.
+    pub fn leave(&mut self) {
+        let Some((head, body, known)) = self.around.pop() else { return };
+        let inner = mem::replace(&mut self.head, head);
+        let end = mem::replace(&mut self.body, body);
+        self.body += &inner;
+        self.body += &end;
+        self.known = known;
     }
 
     /// Head and body.
@@ -228,13 +254,67 @@ impl Text {
         }
     }
 
+    /// Inline assembly that writes floats `$0…`, as many as `count`; where `tied` are given, over them. The arguments follow, from `$count` on or,
+    /// behind those that are tied, `$2·count` on. Ordered among memory accesses, and no argument shares a register with a result: the asynchronous
+    /// instructions that this is for go on reading and writing after it.
+    pub fn asm_floats(&mut self, code: &str, count: usize, tied: &[Ssa], args: &[(Ssa, Ty)]) -> Vec<Ssa> {
+        let mut constraints = vec!["=&f".to_string(); count];
+        constraints.extend((0..tied.len()).map(|i| i.to_string()));
+        constraints.extend(args.iter().map(|(_, t)| t.constraint().to_string()));
+        constraints.push("~{memory}".into());
+        let floats = list(vec![Ty::F32; count]);
+        let ty = match count {
+            0 => "()".to_string(),
+            1 => floats,
+            _ => format!("!llvm.struct<({floats})>"),
+        };
+        let values = tied.iter().copied().chain(args.iter().map(|a| a.0));
+        let types = tied.iter().map(|_| Ty::F32).chain(args.iter().map(|a| a.1));
+        let rhs = format!(
+            "llvm.inline_asm has_side_effects asm_dialect = att \"{code}\", \"{}\" {} : ({}) -> {ty}",
+            constraints.join(","),
+            list(values),
+            list(types),
+        );
+        match count {
+            0 => {
+                self.line(rhs);
+                Vec::new()
+            }
+            1 => vec![self.def(rhs)],
+            _ => {
+                let s = self.def(rhs);
+                (0..count).map(|i| self.def(format_args!("llvm.extractvalue {s}[{i}] : {ty}"))).collect()
+            }
+        }
+    }
+
+    /// An instruction with effects, done where the flag (a boolean) holds; always if there is none. The arguments are `$0…`.
+    pub fn asm_if(&mut self, flag: Option<Ssa>, code: &str, args: &[(Ssa, Ty)]) {
+        match flag {
+            None => self.asm(code, args, &[], true),
+            Some(flag) => {
+                let mut args = args.to_vec();
+                args.push((self.cast("arith.extui", flag, Ty::I1, Ty::I32), Ty::I32));
+                let code = format!("{{ .reg .pred p; setp.ne.b32 p, ${}, 0; @p {code} }}", args.len() - 1);
+                self.asm(&code, &args, &[], true)
+            }
+        };
+    }
+
     /// Inline assembly with one result and no effects.
     pub fn asm1(&mut self, code: &str, args: &[(Ssa, Ty)], result: Ty) -> Ssa {
         self.asm(code, args, &[result], false)[0]
     }
 
-    /// All threads of the program meet, and see each other's writes.
+    /// All threads of the block meet, and see each other's writes.
     pub fn barrier(&mut self) {
         self.line("nvvm.barrier");
+    }
+
+    /// So many threads meet at a barrier with a number, and see each other's writes.
+    pub fn named_barrier(&mut self, id: Ssa, threads: u32) {
+        let threads = self.i32(threads.into());
+        self.line(format_args!("nvvm.barrier id = {id} number_of_threads = {threads}"));
     }
 }

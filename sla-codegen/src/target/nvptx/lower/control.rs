@@ -48,6 +48,13 @@ impl Lower<'_> {
         }
     }
 
+    /// A block whose values end with it.
+    fn region(&mut self, block: BlockId) {
+        let before = std::mem::take(&mut self.roles.in_flight);
+        self.block(block);
+        self.roles.in_flight = before;
+    }
+
     pub(super) fn if_op(&mut self, id: OpId) {
         let op = self.k.op(id);
         let cond = self.scalar(op.operands[0]);
@@ -62,7 +69,7 @@ impl Lower<'_> {
             if i == 1 {
                 self.t.reopen("} else {");
             }
-            self.block(region);
+            self.region(region);
             let values = self.yielded(region);
             self.end(&values, &results.types);
         }
@@ -110,7 +117,7 @@ impl Lower<'_> {
         if let (Some(ring), Some(slot)) = (&ring, slot) {
             next_slot = Some(self.turn(ring, args[0], iv, hi, step, slot));
         }
-        self.block(region);
+        self.region(region);
         let mut values = self.yielded(region);
         values.extend(next_slot);
         self.end(&values, &types);
@@ -126,7 +133,7 @@ impl Lower<'_> {
     /// Issues the loads of the first `stages - 1` iterations.
     fn prologue(&mut self, ring: &Ring, counter: Value, lo: Ssa, hi: Ssa, step: Ssa) {
         // The buffers may still be read by threads that are behind, if this loop ran before.
-        self.t.barrier();
+        self.barrier();
         let some = self.t.def(format_args!("arith.cmpi slt, {lo}, {hi} : i32"));
         for stage in 0..ring.stages - 1 {
             let slot = self.t.i32(stage.into());
@@ -139,7 +146,7 @@ impl Lower<'_> {
     /// next slot.
     fn turn(&mut self, ring: &Ring, counter: Value, iv: Ssa, hi: Ssa, step: Ssa, slot: Ssa) -> Ssa {
         self.wait_copies(ring.stages - 2);
-        self.t.barrier();
+        self.barrier();
         let stages = self.t.i32(ring.stages.into());
         let ahead = self.t.i32(i64::from(ring.stages) - 1);
         let far = self.t.bin("arith.muli", step, ahead, Ty::I32);

@@ -144,11 +144,11 @@ impl Lower<'_> {
             None => Left::Regs(self.regs(a.value)),
         };
         if !staged.is_empty() {
-            self.t.barrier();
+            self.barrier();
             for s in staged {
                 self.write_shared_part(s.tile, &s.regs, s.shape, s.first);
             }
-            self.t.barrier();
+            self.barrier();
         }
         (left, right)
     }
@@ -178,7 +178,7 @@ impl Lower<'_> {
     }
 
     /// The first row of a warp's fragments, in the head.
-    fn warp_row(&mut self, rows: usize) -> Ssa {
+    pub(super) fn warp_row(&mut self, rows: usize) -> Ssa {
         let layout = self.layout(&[rows, 1]);
         let warps: Vec<(u32, u32, u32)> = layout.groups(0).into_iter().filter(|g| g.0 >= 5).collect();
         let mut sum = self.t.i32(0);

@@ -32,11 +32,11 @@ impl Lower<'_> {
                 vec![zero; out.regs.len()]
             }
         };
-        self.t.barrier();
+        self.barrier();
         let mut used = 0;
         let left = self.put_plain(a, a.transposed, &out, 0, &mut used);
         let right = self.put_plain(b, !b.transposed, &out, 1, &mut used);
-        self.t.barrier();
+        self.barrier();
         for k in 0..steps {
             for (r, c) in acc.iter_mut().enumerate() {
                 let [i, j] = out.regs[r];

@@ -21,6 +21,13 @@ impl Lower<'_> {
                 let dim = sla_dsl::ir::DimExpr::name(op.str("name"));
                 vec![self.size(&dim)]
             }
+            OpCode::Cta => vec![self.t.head("nvvm.read.ptx.sreg.ctaid.x : i32")],
+            OpCode::Ctas => vec![self.t.head("nvvm.read.ptx.sreg.nctaid.x : i32")],
+            OpCode::Extent => {
+                let extent = &self.k.grid[op.int("axis").unwrap_or(0) as usize].extent;
+                vec![self.size(extent)]
+            }
+            OpCode::Vote => vec![self.vote(op.operands[0])],
             OpCode::ProgramId => vec![self.program_id(op.int("axis").unwrap_or(0) as usize)],
             OpCode::Iota => {
                 let axis = op.int("axis").unwrap_or(0) as usize;

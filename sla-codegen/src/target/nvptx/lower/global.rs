@@ -6,7 +6,7 @@
 
 use super::{Lower, Val, register};
 use crate::analysis::box_axes;
-use crate::target::nvptx::layout::Layout;
+use crate::target::nvptx::layout::{Layout, warp_bits};
 use crate::target::nvptx::schedule::Fill;
 use crate::target::nvptx::text::{Ssa, Ty, list};
 use sla_dsl::ir::{Elem, OpCode, OpId, ParamKind, Value};
@@ -158,7 +158,7 @@ impl Lower<'_> {
             op.offsets().iter().zip(op.ints("box")).all(|(&o, &e)| e == 1 || self.divisors.of(o) % e == 0);
         let alone = uses.loads == 0 && (uses.stores == 0 || uses.stores == 1 && uses.atomics == 0 && apart);
         if !(uses.read_only() || alone) {
-            self.t.barrier();
+            self.barrier();
         }
     }
 
@@ -174,7 +174,7 @@ impl Lower<'_> {
         }
         let fill = b.fill;
         let tile = self.buffer_tile(buffer);
-        self.t.barrier();
+        self.barrier();
         match fill {
             Fill::Async => {
                 self.copy_async(id, tile);
@@ -186,7 +186,7 @@ impl Lower<'_> {
                 self.write_shared_tile(tile, &regs);
             }
         }
-        self.t.barrier();
+        self.barrier();
         self.env.insert(value, Val::Shared(tile));
     }
 
@@ -294,7 +294,7 @@ impl Lower<'_> {
 
     pub(super) fn store(&mut self, id: OpId) {
         let op = self.k.op(id);
-        let value = op.operands[1];
+        let value = self.stored(op.operands[1]);
         let access = self.access(id, value);
         self.order(id, &access);
         let layout = self.layout_of(value);
@@ -320,7 +320,7 @@ impl Lower<'_> {
 
     /// Whether this thread is the first of those that hold the same elements, in the head; `None` if each is alone.
     pub(super) fn first_replica(&mut self, layout: &Layout) -> Option<Ssa> {
-        let bits = (1u32 << layout.bits.len().max((5 + self.schedule.family.warps.ilog2()) as usize)) - 1;
+        let bits = (1u32 << layout.bits.len().max((5 + warp_bits(self.schedule.family.warps)) as usize)) - 1;
         let mask = if layout.shape.is_empty() { bits } else { layout.replica_mask() };
         if mask == 0 {
             return None;

@@ -12,8 +12,15 @@ mod elementwise;
 mod fragment;
 mod global;
 mod reduce;
+mod ring;
+mod roles;
+mod roles_check;
+mod send;
 mod shape;
 mod shared;
+mod wgmma;
+
+pub use roles::{LoweredRoles, lower_roles};
 
 use super::layout::Layout;
 use super::log::DeviceLog;
@@ -22,8 +29,10 @@ use super::schedule::{Schedule, fits_tensor_cores};
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
 use checks::Log;
+use ring::View;
+use roles::Roles;
 use shared::SharedTile;
-use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, OpCode, OpId, ParamKind, Value};
+use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, OpCode, OpId, ParamKind, Type, Value};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -44,36 +53,20 @@ enum Val {
     Regs(Vec<Ssa>),
     /// A tile in shared memory.
     Shared(SharedTile),
+    /// A ring, by its number.
+    Ring(usize),
+    /// A filled stage of a ring.
+    View(View),
 }
 
 /// Lowers a kernel under a schedule, with `checks` on the device or without. The kernel has passed the target's check.
 pub fn lower(kernel: &Kernel, schedule: &Schedule, checks: bool) -> Lowered {
-    let mut text = Text::default();
-    let tid = text.head("nvvm.read.ptx.sreg.tid.x : i32");
-    let pool = text.head("llvm.mlir.addressof @pool$ : !llvm.ptr<3>");
-    let pool = text.head(format_args!("llvm.ptrtoint {pool} : !llvm.ptr<3> to i32"));
-    let mut lower = Lower {
-        k: kernel,
-        schedule,
-        defs: kernel.defs(),
-        uses: Uses::new(kernel),
-        tensors: tensor_uses(kernel),
-        divisors: Divisors::new(kernel),
-        t: text,
-        env: HashMap::new(),
-        layouts: HashMap::new(),
-        tid,
-        pool,
-        current: OpId(0),
-        scratch_end: 0,
-        pointers: HashMap::new(),
-        dims: Vec::new(),
-        strides: HashMap::new(),
-        log: None,
-    };
+    let mut lower = Lower::new(kernel, schedule);
     let arguments = lower.arguments(checks);
     lower.block(kernel.body);
-    lower.finish(&arguments)
+    let shared_bytes = schedule.buffer_bytes.max(lower.scratch_end);
+    let log = lower.log.take().map(|l| DeviceLog::new(&kernel.name, l.sites));
+    Lowered { mlir: lower.finish(&arguments, schedule.family.threads(), ""), shared_bytes, log }
 }
 
 struct Lower<'k> {
@@ -99,6 +92,37 @@ struct Lower<'k> {
     strides: HashMap<(usize, usize), Ssa>,
     /// Present when the device checks.
     log: Option<Log>,
+    /// What only scheduled kernels have.
+    roles: Roles,
+}
+
+impl<'k> Lower<'k> {
+    fn new(kernel: &'k Kernel, schedule: &'k Schedule) -> Lower<'k> {
+        let mut text = Text::default();
+        let tid = text.head("nvvm.read.ptx.sreg.tid.x : i32");
+        let pool = text.head("llvm.mlir.addressof @pool$ : !llvm.ptr<3>");
+        let pool = text.head(format_args!("llvm.ptrtoint {pool} : !llvm.ptr<3> to i32"));
+        Lower {
+            k: kernel,
+            schedule,
+            defs: kernel.defs(),
+            uses: Uses::new(kernel),
+            tensors: tensor_uses(kernel),
+            divisors: Divisors::new(kernel),
+            t: text,
+            env: HashMap::new(),
+            layouts: HashMap::new(),
+            tid,
+            pool,
+            current: OpId(0),
+            scratch_end: 0,
+            pointers: HashMap::new(),
+            dims: Vec::new(),
+            strides: HashMap::new(),
+            log: None,
+            roles: Roles::default(),
+        }
+    }
 }
 
 impl Lower<'_> {
@@ -155,18 +179,24 @@ impl Lower<'_> {
         out
     }
 
-    fn finish(self, arguments: &[String]) -> Lowered {
-        let threads = self.schedule.family.threads();
-        let mlir = format!(
+    /// The module, with attributes of its function beside the number of threads.
+    fn finish(self, arguments: &[String], threads: u32, attributes: &str) -> String {
+        format!(
             "module {{\n  llvm.mlir.global external @pool$() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
-             !llvm.array<0 x i8>\n  llvm.func @{}({}) attributes {{nvvm.kernel, nvvm.maxntid = array<i32: {threads}>}} {{\n\
+             !llvm.array<0 x i8>\n  llvm.func @{}({}) attributes {{nvvm.kernel, nvvm.maxntid = array<i32: {threads}>{attributes}}} {{\n\
              {}    llvm.return\n  }}\n}}\n",
             entry(self.k),
             list(arguments),
             self.t.finish(),
-        );
-        let log = self.log.map(|l| DeviceLog::new(&self.k.name, l.sites));
-        Lowered { mlir, shared_bytes: self.schedule.buffer_bytes.max(self.scratch_end), log }
+        )
+    }
+
+    /// The threads that run this code meet, and see each other's writes.
+    fn barrier(&mut self) {
+        match self.roles.current {
+            None => self.t.barrier(),
+            Some(_) => self.role_barrier(),
+        }
     }
 
     /// Lowers the ops of a block except its `yield`.
@@ -192,6 +222,18 @@ impl Lower<'_> {
             OpCode::Dot => self.dot_plain(id),
             OpCode::Reshape | OpCode::Transpose => self.reshape(id),
             OpCode::ReduceSum | OpCode::ReduceMax | OpCode::ReduceMin => self.reduce(id),
+            OpCode::FoldSum | OpCode::FoldMax => self.fold(id),
+            OpCode::Ring | OpCode::Role => {}
+            OpCode::Cursor => self.cursor(id),
+            OpCode::Advance => self.advance(id),
+            OpCode::Acquire => self.acquire(id),
+            OpCode::Fill => self.fill(id),
+            OpCode::Await => self.await_stage(id),
+            OpCode::Release => self.release(id),
+            OpCode::Read => self.read_view(id),
+            OpCode::Mma => self.wgmma(id),
+            OpCode::MmaWait => self.wgmma_wait(id),
+            OpCode::Send => self.send(id),
             _ => self.elementwise(id),
         }
     }
@@ -217,6 +259,14 @@ impl Lower<'_> {
 
     /// The registers of a value, by type.
     fn registers(&mut self, v: Value) -> (Ty, usize) {
+        match self.k.ty(v) {
+            Type::Cursor => return (Ty::I32, 2),
+            Type::Pending(_, shape) => {
+                let shape = *shape;
+                return (Ty::F32, self.layout(&shape).regs.len());
+            }
+            _ => {}
+        }
         let layout = self.layout_of(v);
         let elem = self.elem(v);
         let paired = elem.is_half() && layout.paired();
@@ -231,6 +281,7 @@ impl Lower<'_> {
                 let s = *s;
                 self.read_shared_tile(s)
             }
+            Some(Val::Ring(_) | Val::View(_)) => unreachable!("{v} is no tile in a verified kernel"),
             None => unreachable!("{v} is used before its definition in a verified kernel"),
         }
     }

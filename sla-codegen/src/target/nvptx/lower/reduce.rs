@@ -58,6 +58,39 @@ impl Lower<'_> {
         self.set(to, results);
     }
 
+    /// Columns of equal number modulo 8 are in one thread, in registers of equal number modulo 2: two chains for each row.
+    pub(super) fn fold(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let (from, code) = (op.operands[0], op.code);
+        let (layout, out) = (self.layout_of(from), self.layout_of(op.results[0]));
+        let regs = self.regs(from);
+        let code = if code == OpCode::FoldSum { OpCode::ReduceSum } else { OpCode::ReduceMax };
+        let mut folded = Vec::new();
+        for place in &out.regs {
+            let mut sum: Option<Ssa> = None;
+            for (at, &v) in layout.regs.iter().zip(&regs) {
+                if at[0] == place[0] && at[1] % 8 == place[1] {
+                    sum = Some(sum.map_or(v, |s| self.one(code, Elem::F32, None, &[s, v])));
+                }
+            }
+            folded.extend(sum);
+        }
+        self.set(op.results[0], folded);
+    }
+
+    /// Whether an element of the warp's is true. All its lanes are here, as the roles that have tiles run whole warps.
+    pub(super) fn vote(&mut self, v: sla_dsl::ir::Value) -> Ssa {
+        let mut regs = self.regs(v);
+        while regs.len() > 1 {
+            regs = regs
+                .chunks(2)
+                .map(|p| if p.len() == 2 { self.t.bin("arith.ori", p[0], p[1], Ty::I1) } else { p[0] })
+                .collect();
+        }
+        let all = self.t.i32(-1);
+        self.t.def(format_args!("nvvm.vote.sync any {all}, {} -> i1", regs[0]))
+    }
+
     fn shuffle(&mut self, v: Ssa, distance: i64, ty: Ty) -> Ssa {
         let (all, distance, clamp) = (self.t.i32(-1), self.t.i32(distance), self.t.i32(31));
         self.t.def(format_args!("nvvm.shfl.sync bfly {all}, {v}, {distance}, {clamp} : {ty} -> {ty}"))
@@ -90,13 +123,13 @@ impl Lower<'_> {
         let read = self.t.bin("arith.addi", scratch, mine, Ty::I32);
         let skip = self.t.head_bin("arith.muli", part, stride, Ty::I32);
         let write = self.t.bin("arith.addi", read, skip, Ty::I32);
-        self.t.barrier();
+        self.barrier();
         for (r, &v) in results.iter().enumerate() {
             let past = (out.regs[r][0] + out.regs[r][1]) as usize * 4;
             let pred = self.inside(out, r);
             self.st_shared(write, past, &[v], ty, pred);
         }
-        self.t.barrier();
+        self.barrier();
         (0..results.len())
             .map(|r| {
                 let past = (out.regs[r][0] + out.regs[r][1]) as usize * 4;

@@ -10,7 +10,9 @@ impl Lower<'_> {
     pub(super) fn reshape(&mut self, id: OpId) {
         let op = self.k.op(id);
         let (from, to) = (op.operands[0], op.results[0]);
-        if op.code == OpCode::Transpose && !self.needs_registers(to) {
+        if op.code == OpCode::Transpose && !self.needs_registers(to)
+            || op.code == OpCode::Reshape && self.only_stored(from, to)
+        {
             return;
         }
         let (source, target) = (self.layout_of(from), self.layout_of(to));
@@ -30,6 +32,28 @@ impl Lower<'_> {
         };
         let regs = self.join_elements(elem, &target, moved);
         self.set(to, regs);
+    }
+
+    /// Whether a tile that differs from another by axes of extent 1 alone is only stored: then the other is stored in its place, as a box has
+    /// such axes wherever they are wanted.
+    fn only_stored(&self, from: Value, to: Value) -> bool {
+        let long = |v: Value| -> Vec<usize> {
+            self.k.ty(v).shape().unwrap_or(&[]).iter().copied().filter(|&n| n != 1).collect()
+        };
+        let stored = |&(user, operand): &(OpId, usize)| {
+            operand == 1 && matches!(self.k.op(user).code, OpCode::Store | OpCode::AtomicAdd)
+        };
+        self.k.ty(from).is_tile() && long(from) == long(to) && self.uses.of(to).iter().all(stored)
+    }
+
+    /// The tile that a store takes its registers from.
+    pub(super) fn stored(&self, v: Value) -> Value {
+        match self.defs[v.index()].map(|d| self.k.op(d)) {
+            Some(op) if op.code == OpCode::Reshape && self.only_stored(op.operands[0], v) => {
+                self.stored(op.operands[0])
+            }
+            _ => v,
+        }
     }
 
     /// Whether a transposed tile is used by anything but dots, which read it the other way round instead.
@@ -61,13 +85,13 @@ impl Lower<'_> {
         let count: usize = source.shape.iter().product();
         let scratch = self.scratch(0, count * size);
         let write = self.linear(scratch, source, write_strides, size);
-        self.t.barrier();
+        self.barrier();
         for (r, &v) in elements.iter().enumerate() {
             let past = linear_constant(source.regs[r], write_strides) * size;
             let pred = self.inside(source, r);
             self.st_shared(write, past, &[v], ty, pred);
         }
-        self.t.barrier();
+        self.barrier();
         let read = self.linear(scratch, target, read_strides, size);
         (0..target.regs.len())
             .map(|r| {

@@ -45,7 +45,7 @@ impl Lower<'_> {
 
     /// Scratch memory of so many bytes, from `skip` bytes into it: where no buffer is alive.
     pub(super) fn scratch(&mut self, skip: usize, bytes: usize) -> Ssa {
-        let start = self.schedule.free_from(self.current) + skip;
+        let start = self.roles.scratch + self.schedule.free_from(self.current) + skip;
         self.scratch_end = self.scratch_end.max(start + bytes);
         self.t.add_const(self.pool, start as i64)
     }

@@ -1,0 +1,316 @@
+//! Scheduled kernels: what each warp of a block of threads does.
+//!
+//! Shared memory begins with a page of barriers; the rings follow, then the scratch of each role. Every role is a section of the text:
+//! its threads are numbered from its own first warp, so that ordinary ops lower as they do for a whole program. Roles of one warp run on
+//! one lane and have no tiles; the others are whole warpgroups with 16 rows of every tile to a warp.
+
+use super::roles_check::check;
+use super::{Lower, Val};
+use crate::target::nvptx::check::unsupported;
+use crate::target::nvptx::layout::Family;
+use crate::target::nvptx::schedule::Schedule;
+use crate::target::nvptx::text::{Ssa, Ty};
+use crate::{Arch, CodegenError, TensorMap};
+use sla_dsl::diag::Loc;
+use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Type};
+use std::collections::HashSet;
+
+/// Bytes at the start of shared memory that the rings' barriers are in.
+pub(super) const BARRIER_BYTES: usize = 1024;
+
+/// What the lowering of a scheduled kernel yields.
+pub struct LoweredRoles {
+    /// A `builtin.module`.
+    pub mlir: String,
+    /// Dynamic shared memory, in bytes.
+    pub shared_bytes: usize,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Tensor maps, passed by value after the flat arguments, in order.
+    pub maps: Vec<TensorMap>,
+}
+
+/// A ring's place in shared memory.
+#[derive(Clone, Copy)]
+pub(super) struct RingPlace {
+    pub elem: Elem,
+    pub stages: usize,
+    pub rows: usize,
+    pub cols: usize,
+    /// Arrivals that make a stage empty; 0 for a ring without barriers.
+    pub arrivals: i64,
+    /// Where the first stage starts.
+    pub offset: usize,
+    /// Where the "full" barriers start; those for "empty" follow.
+    pub barriers: usize,
+}
+
+impl RingPlace {
+    /// Bytes of a panel: 64 columns of halves of every row.
+    pub(super) fn panel(&self) -> usize {
+        self.rows * 128
+    }
+
+    /// Bytes of a stage: a multiple of 1024, because rows come in eights.
+    pub(super) fn stage(&self) -> usize {
+        self.rows * self.cols * self.elem.bytes()
+    }
+}
+
+/// The role that is being lowered.
+pub(super) struct Current {
+    pub warps: u32,
+    /// The number of the barrier of all its threads, once there is one.
+    barrier: Option<u32>,
+    /// The number of the first of its warpgroups' barriers, once there are some.
+    group_barrier: Option<u32>,
+    /// Whether it sends.
+    pub sends: bool,
+    /// The rings that it reads into registers.
+    pub read: HashSet<usize>,
+}
+
+/// What only scheduled kernels have.
+#[derive(Default)]
+pub(super) struct Roles {
+    pub rings: Vec<RingPlace>,
+    pub maps: Vec<(TensorMap, Ssa)>,
+    pub current: Option<Current>,
+    /// Where the scratch of this role starts.
+    pub scratch: usize,
+    /// Named barriers given away; number 0 is the whole block's.
+    barriers: u32,
+    /// The warp's number in its role, the same register in all its lanes.
+    pub warp: Option<Ssa>,
+    /// First operands in registers of products that may be in flight, oldest first; one entry for each product, empty where both are views.
+    pub in_flight: Vec<Vec<Ssa>>,
+}
+
+/// Lowers a scheduled kernel of which `ctas_per_sm` blocks are to fit a multiprocessor.
+///
+/// # Errors
+/// What the lowering does not do, with the op's place: see `roles_check`.
+pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, CodegenError> {
+    check(kernel)?;
+    let roles: Vec<OpId> = of_code(kernel, OpCode::Role);
+    let number = |id: OpId, key: &str| kernel.op(id).int(key).unwrap_or(0) as u32;
+    let end = |id: OpId| number(id, "first") + number(id, "warps");
+    // `setmaxnreg` is for whole warpgroups.
+    let whole = roles.iter().any(|&r| number(r, "registers") > 0);
+    let warps = roles.iter().map(|&r| end(r)).max().unwrap_or(1);
+    let threads = if whole { warps.next_multiple_of(4) } else { warps } * 32;
+    let schedules: Vec<Schedule> =
+        roles.iter().map(|&r| Schedule::plain(kernel, Family::mma(number(r, "warps")))).collect();
+    let plain = Schedule::plain(kernel, Family::mma(1));
+
+    let mut lower = Lower::new(kernel, &plain);
+    let mut arguments = lower.arguments(false);
+    for &id in &kernel.block(kernel.body).ops {
+        match kernel.op(id).code {
+            OpCode::Role => {}
+            OpCode::Ring => lower.place_ring(id),
+            _ => lower.op(id),
+        }
+    }
+    lower.start_rings();
+    let tid = lower.tid;
+    let (five, all, zero, clamp) = (lower.t.i32(5), lower.t.i32(-1), lower.t.i32(0), lower.t.i32(31));
+    let warp = lower.t.head_bin("arith.shrui", tid, five, Ty::I32);
+    // All lanes have the same number; the shuffle tells ptxas so, which then branches once for the warp.
+    let warp = lower.t.head(format_args!("nvvm.shfl.sync idx {all}, {warp}, {zero}, {clamp} : i32 -> i32"));
+    // Registers that every thread has when the block starts.
+    let launched = (65536 / (threads * ctas_per_sm.max(1))).min(255) & !7;
+    let mut order: Vec<usize> = (0..roles.len()).collect();
+    order.sort_by_key(|&i| number(roles[i], "first"));
+    let mut open = 0;
+    let mut left = order.as_slice();
+    while let Some(&first) = left.first() {
+        let group = number(roles[first], "first") / 4;
+        let alone = number(roles[first], "warps") > 1;
+        let same = |i: &usize| number(roles[*i], "warps") == 1 && number(roles[*i], "first") / 4 == group;
+        let count = if alone { 1 } else { left.iter().take_while(|i| same(i)).count() };
+        let (now, later) = left.split_at(count);
+        let until = if alone { end(roles[first]) } else { 4 * (group + 1) };
+        if !later.is_empty() {
+            let until = lower.t.i32(until.into());
+            let here = lower.t.def(format_args!("arith.cmpi ult, {warp}, {until} : i32"));
+            lower.t.open(format_args!("scf.if {here} {{"));
+            open += 1;
+        }
+        let registers = now.iter().map(|&i| number(roles[i], "registers")).max().unwrap_or(0);
+        if registers > 0 && registers != launched {
+            let way = if registers < launched { "dec" } else { "inc" };
+            // Every warp of the warpgroup comes by, and none has branched off yet.
+            lower.t.asm(&format!("setmaxnreg.{way}.sync.aligned.u32 {registers};"), &[], &[], true);
+        }
+        for &i in now {
+            lower.role(roles[i], &schedules[i], tid, warp);
+        }
+        if !later.is_empty() {
+            lower.t.reopen("} else {");
+        }
+        left = later;
+    }
+    for _ in 0..open {
+        lower.t.close("}");
+    }
+    if lower.roles.barriers > 15 {
+        let message = format!("its roles take {} named barriers, and there are 15", lower.roles.barriers);
+        return Err(unsupported(kernel, Arch::Sm90a, Loc::UNKNOWN, message));
+    }
+    let shared_bytes = lower.scratch_end.max(lower.rings_end());
+    if shared_bytes > super::super::shared_limit(Arch::Sm90a) {
+        let limit = super::super::shared_limit(Arch::Sm90a);
+        let message = format!(
+            "it takes {shared_bytes} bytes of shared memory, and a block of threads may have {limit}"
+        );
+        return Err(unsupported(kernel, Arch::Sm90a, Loc::UNKNOWN, message));
+    }
+    let map = "!llvm.ptr {llvm.byval = !llvm.array<128 x i8>, llvm.align = 64 : i64, nvvm.grid_constant}";
+    arguments.extend(lower.roles.maps.iter().map(|(_, v)| format!("{v}: {map}")));
+    let maps = lower.roles.maps.iter().map(|(m, _)| m.clone()).collect();
+    let minimum = format!(", nvvm.minctasm = {} : i32", ctas_per_sm.max(1));
+    Ok(LoweredRoles { mlir: lower.finish(&arguments, threads, &minimum), shared_bytes, threads, maps })
+}
+
+/// The ops of the body that have a code.
+fn of_code(kernel: &Kernel, code: OpCode) -> Vec<OpId> {
+    kernel.block(kernel.body).ops.iter().copied().filter(|&id| kernel.op(id).code == code).collect()
+}
+
+impl<'k> Lower<'k> {
+    fn place_ring(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let Type::Ring(elem, [stages, rows, cols]) = *self.k.ty(op.results[0]) else { return };
+        let place = RingPlace {
+            elem,
+            stages,
+            rows,
+            cols,
+            arrivals: op.int("arrivals").unwrap_or(0),
+            offset: self.rings_end(),
+            barriers: self.roles.rings.iter().filter(|r| r.arrivals > 0).map(|r| 16 * r.stages).sum(),
+        };
+        self.env.insert(op.results[0], Val::Ring(self.roles.rings.len()));
+        self.roles.rings.push(place);
+    }
+
+    fn rings_end(&self) -> usize {
+        self.roles.rings.last().map_or(BARRIER_BYTES, |r| r.offset + r.stages * r.stage())
+    }
+
+    /// Initialises the barriers, before any role starts.
+    fn start_rings(&mut self) {
+        self.scratch_end = self.rings_end();
+        let zero = self.t.i32(0);
+        let first = self.t.head(format_args!("arith.cmpi eq, {}, {zero} : i32", self.tid));
+        self.t.open(format_args!("scf.if {first} {{"));
+        for ring in self.roles.rings.clone() {
+            if ring.arrivals == 0 {
+                continue;
+            }
+            for stage in 0..2 * ring.stages {
+                let count = if stage < ring.stages { 1 } else { ring.arrivals };
+                let at = ring.barriers + 8 * stage;
+                let code = format!("mbarrier.init.shared::cta.b64 [$0+{at}], {count};");
+                self.t.asm(&code, &[(self.pool, Ty::I32)], &[], true);
+            }
+        }
+        // The copies of TMA arrive through another proxy, which must see the barriers' first state.
+        self.t.asm("fence.mbarrier_init.release.cluster;", &[], &[], true);
+        self.t.asm("fence.proxy.async.shared::cta;", &[], &[], true);
+        self.t.close("}");
+        // No role may touch a barrier before the first thread has initialised it. All threads of the block come by.
+        self.t.barrier();
+    }
+
+    fn role(&mut self, id: OpId, schedule: &'k Schedule, tid: Ssa, warp: Ssa) {
+        let op = self.k.op(id);
+        let (first, warps) = (op.int("first").unwrap_or(0), op.int("warps").unwrap_or(1) as u32);
+        let before = std::mem::replace(&mut self.schedule, schedule);
+        self.layouts.clear();
+        self.roles.scratch = self.scratch_end;
+        self.roles.in_flight.clear();
+        self.roles.current =
+            Some(Current { warps, barrier: None, group_barrier: None, sends: false, read: HashSet::new() });
+        let lone = warps == 1;
+        if lone {
+            let (number, last, zero) = (self.t.i32(first), self.t.i32(31), self.t.i32(0));
+            let mine = self.t.def(format_args!("arith.cmpi eq, {warp}, {number} : i32"));
+            self.t.open(format_args!("scf.if {mine} {{"));
+            let lane = self.t.bin("arith.andi", tid, last, Ty::I32);
+            let elected = self.t.def(format_args!("arith.cmpi eq, {lane}, {zero} : i32"));
+            self.t.open(format_args!("scf.if {elected} {{"));
+        }
+        self.t.enter();
+        let (skip, warps_before) = (self.t.i32(-32 * first), self.t.i32(-first));
+        self.tid = self.t.head_bin("arith.addi", tid, skip, Ty::I32);
+        self.roles.warp = Some(self.t.head_bin("arith.addi", warp, warps_before, Ty::I32));
+        self.block(op.regions[0]);
+        if self.roles.current.as_ref().is_some_and(|c| c.sends) {
+            self.end_sends();
+        }
+        self.t.leave();
+        if lone {
+            self.t.close("}");
+            self.t.close("}");
+        }
+        self.tid = tid;
+        self.schedule = before;
+        self.roles.current = None;
+        self.scratch_end = self.scratch_end.next_multiple_of(128);
+    }
+
+    /// Whether one lane alone runs this role.
+    pub(super) fn lone(&self) -> bool {
+        self.roles.current.as_ref().is_some_and(|c| c.warps == 1)
+    }
+
+    /// All threads of the role meet. Sound because every one runs the same control flow: scalars are the same for all of them, except what
+    /// a vote says, and what depends on that has no barriers.
+    pub(super) fn role_barrier(&mut self) {
+        let Some(current) = &mut self.roles.current else { return };
+        if current.warps == 1 {
+            return; // One lane has nobody to meet.
+        }
+        let id = *current.barrier.get_or_insert_with(|| {
+            self.roles.barriers += 1;
+            self.roles.barriers
+        });
+        let threads = current.warps * 32;
+        let id = self.t.i32(id.into());
+        self.t.named_barrier(id, threads);
+    }
+
+    /// The threads of each warpgroup meet, with the soundness of [`Lower::role_barrier`].
+    pub(super) fn group_barrier(&mut self) {
+        let Some(current) = &mut self.roles.current else { return };
+        if current.warps == 1 {
+            return;
+        }
+        let id = *current.group_barrier.get_or_insert_with(|| {
+            let first = self.roles.barriers + 1;
+            self.roles.barriers += current.warps / 4;
+            first
+        });
+        let (id, group) = (self.t.i32(id.into()), self.warpgroup());
+        let id = self.t.head_bin("arith.addi", group, id, Ty::I32);
+        self.t.named_barrier(id, 128);
+    }
+
+    /// The number of the warpgroup in its role, in the head.
+    pub(super) fn warpgroup(&mut self) -> Ssa {
+        let two = self.t.i32(2);
+        let warp = self.roles.warp.unwrap_or(two);
+        self.t.head_bin("arith.shrui", warp, two, Ty::I32)
+    }
+
+    /// Whether this is the thread that acts for its warpgroup, in the head; `None` in roles of one lane.
+    pub(super) fn speaker(&mut self) -> Option<Ssa> {
+        if self.lone() {
+            return None;
+        }
+        let (in_group, zero) = (self.thread_bits(0, 7), self.t.i32(0));
+        Some(self.t.head(format_args!("arith.cmpi eq, {in_group}, {zero} : i32")))
+    }
+}

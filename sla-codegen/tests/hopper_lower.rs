@@ -1,0 +1,51 @@
+//! Scheduled kernels, written by hand, through the lowering and ptxas.
+
+mod tools;
+
+use sla_codegen::ptxas::assemble;
+use sla_codegen::target::hopper::schedule;
+use sla_codegen::target::nvptx::compile_roles;
+use sla_codegen::{Arch, Options, TensorMap, optimise};
+use sla_dsl::ir::{Kernel, parse, verify};
+use std::path::Path;
+
+fn kernel(name: &str) -> Kernel {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hopper_lower/{name}.tile"));
+    let text = std::fs::read_to_string(path).expect("the kernel's text");
+    let kernel = parse(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+    verify(&kernel).unwrap_or_else(|e| panic!("{name}: {e}"));
+    kernel
+}
+
+#[test]
+fn matmul() {
+    let image = compile_roles(&kernel("matmul"), 1).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(image.threads, 384);
+    assert_eq!(image.shared_bytes, 1024 + 3 * 2 * 16384 + 32768);
+    let map = |param: usize, extents: &[u32]| TensorMap { param, extents: extents.to_vec() };
+    assert_eq!(image.maps, [map(0, &[128, 64]), map(1, &[64, 64]), map(2, &[64, 64])]);
+    assert!(!image.ptx.contains("st.local"), "the maps are copied");
+    let Some(tools) = tools::ptxas() else { return };
+    let a = assemble(&tools, &image.ptx, Arch::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((a.report.spill_stores, a.report.stack), (0, 0), "{:?}", a.report);
+    assert!(a.report.notes.is_empty(), "{:?}", a.report);
+}
+
+/// What the schedule makes of tile kernels, all the way to machine code: no copies of maps, no spills, nothing that ptxas remarks on.
+#[test]
+fn schedules_become_machine_code() {
+    for name in ["flash_128", "flash_causal", "sparse", "matmul"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hopper/{name}.tile"));
+        let text = std::fs::read_to_string(path).expect("the kernel's text");
+        let tile = optimise(&parse(&text).expect("parses")).expect("is valid");
+        let options = Options::new("sm_90a".parse().expect("an architecture"));
+        let scheduled = schedule(&tile, &options).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let image =
+            compile_roles(&scheduled.kernel, scheduled.ctas_per_sm).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!image.ptx.contains("st.local"), "{name}: the maps are copied");
+        let Some(tools) = tools::ptxas() else { return };
+        let a = assemble(&tools, &image.ptx, Arch::Sm90a).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((a.report.spill_stores, a.report.stack), (0, 0), "{name}: {:?}", a.report);
+        assert!(a.report.notes.is_empty(), "{name}: {:?}", a.report);
+    }
+}
