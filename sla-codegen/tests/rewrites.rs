@@ -1,7 +1,7 @@
 //! Passes that look for attention's loops: random kernels of that kind mean the same before and after.
 
 use sla_codegen::{optimise, passes};
-use sla_dsl::fuzz::Case;
+use sla_dsl::fuzz::{Case, CaseArg};
 use sla_dsl::interp;
 use sla_dsl::ir::{Attr, Kernel, OpCode, Scalar, verify};
 
@@ -52,4 +52,31 @@ fn a_reference_in_place_of_the_maximum_changes_nothing() {
     // All but those that store what depends on the maximum.
     assert!(rewritten > CASES * 8 / 10, "{rewritten} of {CASES} rewritten");
     assert!(fused > CASES / 4, "{fused} of {CASES} fused");
+}
+
+#[test]
+fn masks_behind_a_guard_choose_the_same() {
+    let mut guarded = 0;
+    for seed in 0..CASES {
+        let mut case = Case::attention(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        // The same numbers go through the same ops.
+        for arg in &mut case.args {
+            if let CaseArg::Tensor { tolerance: Some(allowed), .. } = arg {
+                *allowed = 0.0;
+            }
+        }
+        let before = optimise(&case.kernel).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let mut referred = before.clone();
+        passes::reference_max(&mut referred);
+        for before in [before, referred] {
+            let mut after = before.clone();
+            passes::guard_masks(&mut after);
+            verify(&after).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{before}\n{after}"));
+            let same = run(&case, &before).compare(&run(&case, &after));
+            same.unwrap_or_else(|e| panic!("{e}\n{before}\n{after}"));
+            guarded += (before.to_string() != after.to_string()) as u64;
+        }
+    }
+    // All but those without a mask by position.
+    assert!(guarded > CASES, "{guarded} of {} guarded", 2 * CASES);
 }

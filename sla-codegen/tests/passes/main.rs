@@ -67,3 +67,8 @@ fn licm() {
 fn reference_max() {
     run("reference_max", passes::reference_max);
 }
+
+#[test]
+fn guard_masks() {
+    run("guard_masks", passes::guard_masks);
+}

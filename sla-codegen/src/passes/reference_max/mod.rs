@@ -52,7 +52,7 @@ mod build;
 mod find;
 mod gauge;
 
-use super::{dce, rewrite::live_ops};
+use super::{canonicalise, rewrite::live_ops};
 use sla_dsl::ir::{Kernel, OpCode};
 
 /// Rewrites every online softmax of the kernel.
@@ -68,6 +68,7 @@ pub fn reference_max(kernel: &mut Kernel) {
         changed = true;
     }
     if changed {
-        dce(kernel);
+        // A product that was added to `o * alpha` now starts from it; what is not used goes.
+        canonicalise(kernel);
     }
 }
