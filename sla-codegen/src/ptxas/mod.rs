@@ -2,9 +2,11 @@
 //!
 //! The places of the programs come from [`Tools`]; nothing is searched for here. The same text gives the same bytes.
 
+mod gate;
 mod process;
 mod report;
 
+pub use gate::{Counts, GateError, hopper_gate};
 pub use process::ToolError;
 pub use report::Report;
 

@@ -18,5 +18,8 @@ pub fn ptxas() -> Option<Tools> {
         // Past the harness, which keeps what tests that pass print.
         let _ = writeln!(std::io::stderr(), "skipped: no .tools/bin/ptxas; `cargo xtask setup` installs it");
     }
-    found.map(|ptxas| Tools { ptxas: Some(ptxas), ..Tools::default() })
+    found.map(|ptxas| {
+        let nvdisasm = Some(ptxas.with_file_name("nvdisasm")).filter(|p| p.exists());
+        Tools { ptxas: Some(ptxas), nvdisasm }
+    })
 }

@@ -3,7 +3,7 @@
 //! Two streams: the body, in program order, and the head, which opens the function and holds values that depend only on the
 //! thread and the arguments. Equal lines of the head are written once. A *section*, what some of the threads do, has a head of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::mem;
 
@@ -89,6 +89,8 @@ pub struct Text {
     known: HashMap<String, Ssa>,
     /// Head, body and known lines of the sections around this one.
     around: Vec<(String, String, HashMap<String, Ssa>)>,
+    /// Lengths of the structures of floats that have a short name in front of the module.
+    structures: BTreeSet<usize>,
     next: u32,
     depth: usize,
 }
@@ -160,6 +162,12 @@ impl Text {
         self.body += &inner;
         self.body += &end;
         self.known = known;
+    }
+
+    /// The short names of types that the text uses, a line each, for the front of the module.
+    pub fn names(&self) -> String {
+        let name = |&n: &usize| format!("!floats{n} = !llvm.struct<({})>\n", list(vec![Ty::F32; n]));
+        self.structures.iter().map(name).collect()
     }
 
     /// Head and body.
@@ -266,7 +274,10 @@ impl Text {
         let ty = match count {
             0 => "()".to_string(),
             1 => floats,
-            _ => format!("!llvm.struct<({floats})>"),
+            _ => {
+                self.structures.insert(count);
+                format!("!floats{count}")
+            }
         };
         let values = tied.iter().copied().chain(args.iter().map(|a| a.0));
         let types = tied.iter().map(|_| Ty::F32).chain(args.iter().map(|a| a.1));

@@ -182,9 +182,10 @@ impl Lower<'_> {
     /// The module, with attributes of its function beside the number of threads.
     fn finish(self, arguments: &[String], threads: u32, attributes: &str) -> String {
         format!(
-            "module {{\n  llvm.mlir.global external @pool$() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
+            "{}module {{\n  llvm.mlir.global external @pool$() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
              !llvm.array<0 x i8>\n  llvm.func @{}({}) attributes {{nvvm.kernel, nvvm.maxntid = array<i32: {threads}>{attributes}}} {{\n\
              {}    llvm.return\n  }}\n}}\n",
+            self.t.names(),
             entry(self.k),
             list(arguments),
             self.t.finish(),
