@@ -1,13 +1,66 @@
-//! Every shipped kernel as PTX that ptxas accepts, on every architecture; the attention kernels without local memory.
+//! Every shipped kernel as PTX that ptxas accepts, on every architecture, with places in memory in 64 bits; the attention kernels without
+//! local memory.
 
 use sla::kernels::ALL;
 use sla_codegen::ptxas::assemble;
 use sla_codegen::{Arch, Artifact, Options, Target, compile};
-use sla_dsl::ir::Elem;
+use sla_dsl::ir::{AbiArg, Elem, Kernel};
 use sla_dsl::lang::{Const, Consts};
 #[path = "../sla-codegen/tests/tools/mod.rs"]
 mod tools;
+use std::collections::HashSet;
 use tools::ptxas;
+
+/// The first instruction that makes a number of 32 bits of a stride, or of anything computed with one.
+fn narrowed(kernel: &Kernel, ptx: &str) -> Option<String> {
+    const ARITHMETIC: [&str; 13] =
+        ["mul", "mad", "add", "sub", "shl", "shr", "and", "or", "xor", "cvt", "mov", "selp", "min"];
+    let is_stride = |(i, arg): (usize, AbiArg)| {
+        matches!(arg, AbiArg::Stride { .. }).then(|| format!("[{}_param_{i}]", kernel.name))
+    };
+    let strides: HashSet<String> = kernel.abi().into_iter().enumerate().filter_map(is_stride).collect();
+    let mut derived: HashSet<&str> = HashSet::new();
+    loop {
+        let before = derived.len();
+        for line in ptx.lines().map(|l| l.trim().trim_end_matches(';')) {
+            let Some((op, operands)) = line.split_once(['\t', ' ']) else { continue };
+            let (to, from) = operands.trim().split_once(", ").unwrap_or(("", ""));
+            let names = |n: &str| derived.contains(n) || strides.contains(n);
+            let arithmetic = op.split('.').next().is_some_and(|o| ARITHMETIC.contains(&o));
+            if !(arithmetic || op.starts_with("ld.param")) || !from.split(", ").any(names) {
+                continue;
+            }
+            if !to.starts_with("%rd") {
+                return Some(line.to_string());
+            }
+            derived.insert(to);
+        }
+        if derived.len() == before {
+            return None;
+        }
+    }
+}
+
+#[test]
+fn narrow_places_would_be_found() {
+    let entry = ALL.iter().find(|e| e.def.name == "row_softmax").unwrap();
+    let kernel = entry.kernel(&entry.consts(), false).unwrap();
+    let Ok(Artifact::Gpu(image)) = compile(&kernel, &Options::new(Target::Cuda(Arch::Sm80))) else {
+        panic!("it compiles for a GPU")
+    };
+    let stride = kernel.abi().iter().position(|a| matches!(a, AbiArg::Stride { axis: 0, .. })).unwrap();
+    let load = format!(", [row_softmax_param_{stride}];");
+    let line = image.ptx.lines().find(|l| l.ends_with(&load)).unwrap();
+    let register = line.trim().trim_end_matches(&load).rsplit([' ', '\t']).next().unwrap();
+    assert_eq!(narrowed(&kernel, &image.ptx), None);
+    for (more, bad) in [
+        (format!("cvt.u32.u64 \t%r1, {register};"), true),
+        (format!("add.s64 \t%rd900, %rd901, {register};\ncvt.u32.u64 \t%r1, %rd900;"), true),
+        ("cvt.u32.u64 \t%r1, %rd902;".to_string(), false),
+    ] {
+        assert_eq!(narrowed(&kernel, &(image.ptx.clone() + &more)).is_some(), bad, "{more}");
+    }
+}
 
 /// The default constants with some of them changed, where the kernel has them.
 fn constants(defaults: &[(&str, Const)], changes: &[(&str, Const)]) -> Consts {
@@ -40,6 +93,9 @@ fn problems(arch: Arch, changes: &[(&str, Const)], even: bool, only: &[&str], le
                 continue;
             }
         };
+        wrong.extend(
+            narrowed(&kernel, &image.ptx).map(|line| format!("{name}: a stride ends in 32 bits: {line}")),
+        );
         let Some(tools) = &tools else { continue };
         match assemble(tools, &image.ptx, arch) {
             Err(e) => wrong.push(format!("{name}: {e}")),

@@ -1,10 +1,11 @@
 //! The operator through its kernels on the devices that every machine has, against the float64 reference.
 
 mod agreement;
+mod wide;
 
 use std::sync::LazyLock;
 
-use agreement::{Problem, config, dims};
+use agreement::{Problem, check_all, config, dims};
 use sla::{Blocks, Device, Dtype, FeatureMap, Scope};
 
 #[test]
@@ -38,25 +39,41 @@ static CPU: LazyLock<Device> = LazyLock::new(Device::cpu);
 
 #[test]
 fn the_cpu_agrees_for_every_scope_feature_map_and_block_shape() {
-    agreement::every_choice(&CPU);
+    check_all(&CPU, &agreement::every_choice());
 }
 
 #[test]
 fn the_cpu_agrees_for_every_length() {
-    agreement::every_kind_of_length(&CPU);
+    check_all(&CPU, &agreement::every_kind_of_length());
 }
 
 #[test]
 fn the_cpu_agrees_for_every_mask() {
-    agreement::every_kind_of_mask(&CPU);
+    check_all(&CPU, &agreement::every_kind_of_mask());
 }
 
 #[test]
 fn the_cpu_agrees_with_forced_blocks() {
-    agreement::forced_blocks(&CPU);
+    check_all(&CPU, &agreement::forced_blocks());
 }
 
 #[test]
 fn the_cpu_agrees_on_strided_inputs() {
     agreement::strided_views(&CPU);
+}
+
+#[test]
+fn the_cpu_agrees_on_large_logits() {
+    agreement::large_logits(&CPU);
+}
+
+#[test]
+fn the_cpu_gives_the_same_bits_again() {
+    agreement::repeats(&CPU);
+}
+
+#[test]
+fn places_beyond_two_to_the_31_are_found() {
+    wide::places_beyond_two_to_the_31(&CPU);
+    wide::places_beyond_two_to_the_31(&Device::interp());
 }

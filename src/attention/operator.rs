@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 /// Gradients of the sum of `out * grad_out`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gradients {
     /// `[B, H, Lq, D]`, of the type of `q`.
     pub q: Array,

@@ -1,6 +1,8 @@
 //! Problems of the operator that are run on a device and held against the float64 reference. The tests of each device choose
 //! from them; the tolerances are those of `sla check`.
 
+mod extremes;
+mod run;
 mod views;
 
 use sla::attention::compare::compare;
@@ -11,6 +13,8 @@ use sla::{
     Array, Blocks, Config, Device, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope, Share,
 };
 
+pub use extremes::{large_logits, repeats};
+pub use run::check_all;
 pub use views::strided_views;
 
 /// Class of a block of the mask by its row and column.
@@ -41,7 +45,8 @@ fn blocks(q: usize, k: usize) -> Blocks {
 }
 
 impl Problem {
-    fn request(&self) -> Request {
+    /// The problem with `q` and `k` of this standard deviation.
+    pub fn request(&self, amplitude: f64) -> Request {
         let Dims { batch: b, heads: h, queries, keys, head_dim: d } = self.dims;
         let mut random = Random::new(queries as u64 * 1000 + keys as u64);
         let mut array = |dtype, shape: &[usize], deviation| {
@@ -50,8 +55,8 @@ impl Problem {
         };
         let over_d = (d as f64).sqrt().recip();
         let mut inputs = Inputs::new(
-            array(self.dtype, &[b, h, queries, d], 1.0),
-            array(self.dtype, &[b, h, keys, d], 1.0),
+            array(self.dtype, &[b, h, queries, d], amplitude),
+            array(self.dtype, &[b, h, keys, d], amplitude),
             array(self.dtype, &[b, h, keys, d], 1.0),
         );
         inputs.proj_weight = Some(array(Dtype::F32, &[d, d], over_d));
@@ -69,52 +74,63 @@ impl Problem {
         Request::new(self.config.clone(), inputs, true).unwrap()
     }
 
-    /// Runs forward and backward, and asserts that every output is near enough.
-    pub fn check(&self, device: &Device) {
-        let request = self.request();
+    /// What is computed, in words.
+    pub fn name(&self) -> String {
         let (config, what) = (&self.config, format!("{:?} {}", self.dtype, self.dims));
-        let what = format!(
-            "{device}: {what} scope {} phi {} blocks {}",
-            config.scope(),
-            config.phi(),
-            config.blocks()
-        );
-        let answer = Compiled::new(device.clone()).run(&request).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let measured = compare(&request, &answer).unwrap();
-        assert_eq!(measured.len(), 8, "{what}");
+        format!("{what} scope {} phi {} blocks {}", config.scope(), config.phi(), config.blocks())
+    }
+
+    /// Runs forward and backward, and says what is not near enough.
+    pub fn outcome(&self, device: &Device) -> Result<(), String> {
+        let (request, what) = (self.request(1.0), format!("{device}: {}", self.name()));
+        let answer = Compiled::new(device.clone()).run(&request).map_err(|e| format!("{what}: {e}"))?;
+        let measured = compare(&request, &answer).map_err(|e| format!("{what}: {e}"))?;
         let beyond: Vec<_> = measured.iter().filter(|m| !m.passes()).collect();
-        assert!(beyond.is_empty(), "{what}: {beyond:?}");
+        match (measured.len(), &beyond[..]) {
+            (8, []) => Ok(()),
+            (n, _) => Err(format!("{what}: of {n} outputs these are off: {beyond:?}")),
+        }
+    }
+
+    /// As [`Problem::outcome`], and panics.
+    pub fn check(&self, device: &Device) {
+        self.outcome(device).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
 /// Every scope with every feature map and block shape; each such pair of the latter in one of the element types and head
-/// dimensions, so that every two of these choices meet.
-pub fn every_choice(device: &Device) {
+/// dimensions, so that every two of these choices meet. Neighbours differ in their kernels, and those that take longest to compile come first.
+pub fn every_choice() -> Vec<Problem> {
     let (dtypes, head_dims) = ([Dtype::F32, Dtype::Bf16, Dtype::F16], [64, 128]);
-    for (p, &phi) in FeatureMap::EVERY.iter().enumerate() {
-        for (b, blocks) in Blocks::EVERY.into_iter().enumerate() {
-            let (dtype, head_dim) = (dtypes[(p + b) % 3], head_dims[(p + b % 2) % 2]);
-            for &scope in Scope::EVERY {
+    let mut all = Vec::new();
+    for &scope in Scope::EVERY {
+        for (p, &phi) in FeatureMap::EVERY.iter().enumerate() {
+            for (b, blocks) in Blocks::EVERY.into_iter().enumerate() {
+                let (dtype, head_dim) = (dtypes[(p + b) % 3], head_dims[(p + b % 2) % 2]);
                 let (dims, config) = (dims([1, 2, 200, 330, head_dim]), config(scope, phi, blocks));
-                Problem { dtype, dims, config, mask: None }.check(device);
+                all.push(Problem { dtype, dims, config, mask: None });
             }
         }
     }
+    all.sort_by_key(|p| (p.config.phi() != FeatureMap::Hedgehog, p.dims.head_dim < 128));
+    all
 }
 
 /// Lengths below a block, at its edge and beyond; more queries than keys and fewer; several batch entries.
-pub fn every_kind_of_length(device: &Device) {
+pub fn every_kind_of_length() -> Vec<Problem> {
+    let mut all = Vec::new();
     for [b, h, queries, keys] in [[1, 1, 1, 1], [1, 2, 37, 150], [2, 2, 128, 64], [3, 1, 65, 63]] {
         for &scope in Scope::EVERY {
             let config = config(scope, FeatureMap::Softmax, blocks(64, 64));
-            Problem { dtype: Dtype::F32, dims: dims([b, h, queries, keys, 64]), config, mask: None }
-                .check(device);
+            let dims = dims([b, h, queries, keys, 64]);
+            all.push(Problem { dtype: Dtype::F32, dims, config, mask: None });
         }
     }
+    all
 }
 
 /// Masks with rows that lack a class, and with one class throughout.
-pub fn every_kind_of_mask(device: &Device) {
+pub fn every_kind_of_mask() -> Vec<Problem> {
     let masks: [Class; 5] = [
         // Rows of one class, in turn, and then one with all three.
         |row, col| [1, 0, -1, [1, 0, -1][col % 3]][row % 4],
@@ -124,27 +140,31 @@ pub fn every_kind_of_mask(device: &Device) {
         |_, _| 0,
         |_, _| -1,
     ];
+    let mut all = Vec::new();
     for mask in masks {
         for &scope in Scope::EVERY {
             let config = config(scope, FeatureMap::Softmax, blocks(64, 64));
             let dims = dims([1, 2, 250, 200, 64]);
-            Problem { dtype: Dtype::F32, dims, config, mask: Some(mask) }.check(device);
+            all.push(Problem { dtype: Dtype::F32, dims, config, mask: Some(mask) });
         }
     }
+    all
 }
 
 /// Blocks forced in and out of what the router selects.
-pub fn forced_blocks(device: &Device) {
+pub fn forced_blocks() -> Vec<Problem> {
     let kinds = [
         Forced { sink_keys: 1, ..Forced::default() },
         Forced { dense_queries: 1, critical: vec![(2, 3)], ..Forced::default() },
         Forced { excluded: (0..9).map(|col| (1, col)).collect(), ..Forced::default() },
     ];
+    let mut all = Vec::new();
     for forced in kinds {
         for &scope in Scope::EVERY {
             let config = config(scope, FeatureMap::Softmax, blocks(64, 64)).with_forced(forced.clone());
             let dims = dims([1, 1, 250, 300, 64]);
-            Problem { dtype: Dtype::F32, dims, config, mask: None }.check(device);
+            all.push(Problem { dtype: Dtype::F32, dims, config, mask: None });
         }
     }
+    all
 }
