@@ -12,8 +12,8 @@ use sla::{Blocks, Device, Dtype, FeatureMap, Scope};
 fn the_interpreter_agrees_in_every_scope() {
     for &scope in Scope::EVERY {
         let config = config(scope, FeatureMap::Softmax, Blocks::new(64, 64).unwrap());
-        Problem { dtype: Dtype::F32, dims: dims([1, 2, 200, 150, 64]), config, mask: None }
-            .check(&Device::interp());
+        let dims = dims([1, 2, 200, 150, 64]);
+        check_all(&Device::interp(), &[Problem { dtype: Dtype::F32, dims, config, mask: None }]);
     }
 }
 
@@ -21,8 +21,8 @@ fn the_interpreter_agrees_in_every_scope() {
 fn the_interpreter_agrees_for_every_feature_map() {
     for &phi in FeatureMap::EVERY {
         let config = config(Scope::Marginal, phi, Blocks::new(128, 64).unwrap());
-        Problem { dtype: Dtype::F32, dims: dims([2, 1, 130, 200, 64]), config, mask: None }
-            .check(&Device::interp());
+        let dims = dims([2, 1, 130, 200, 64]);
+        check_all(&Device::interp(), &[Problem { dtype: Dtype::F32, dims, config, mask: None }]);
     }
 }
 
@@ -30,7 +30,8 @@ fn the_interpreter_agrees_for_every_feature_map() {
 fn the_interpreter_agrees_in_half_precision() {
     for dtype in [Dtype::Bf16, Dtype::F16] {
         let config = config(Scope::Marginal, FeatureMap::Softmax, Blocks::new(64, 64).unwrap());
-        Problem { dtype, dims: dims([1, 1, 100, 150, 64]), config, mask: None }.check(&Device::interp());
+        let dims = dims([1, 1, 100, 150, 64]);
+        check_all(&Device::interp(), &[Problem { dtype, dims, config, mask: None }]);
     }
 }
 

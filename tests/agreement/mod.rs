@@ -91,11 +91,6 @@ impl Problem {
             (n, _) => Err(format!("{what}: of {n} outputs these are off: {beyond:?}")),
         }
     }
-
-    /// As [`Problem::outcome`], and panics.
-    pub fn check(&self, device: &Device) {
-        self.outcome(device).unwrap_or_else(|e| panic!("{e}"));
-    }
 }
 
 /// Every scope with every feature map and block shape; each such pair of the latter in one of the element types and head

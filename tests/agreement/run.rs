@@ -28,7 +28,7 @@ pub fn check_all(device: &Device, problems: &[Problem]) {
     };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let threads = if gpu { cores.min(problems.len()) } else { 1 };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(&work))));
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
