@@ -38,6 +38,30 @@ fn matmul() {
     passes("matmul", &image);
 }
 
+/// Three warpgroups, a first operand of each kind, a second of each, half precision, what threads do with their own columns.
+#[test]
+fn pieces() {
+    let image = compile_roles(&kernel("pieces"), 1).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(image.threads, 512);
+    let ptx = &image.ptx;
+    for (count, what) in [
+        (16, "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16"),
+        (4, "ldmatrix.sync"),
+        (4, "stmatrix.sync"),
+        (1, "setmaxnreg.dec.sync.aligned.u32 32"),
+        (1, "setmaxnreg.inc.sync.aligned.u32 160"),
+        // A panel of `w`, two halves of one of `x`, three of `y`.
+        (6, "cp.async.bulk.tensor.2d.shared::cluster"),
+        // The block's, the one before a stage that was read is given back, one before the column is stored (192 is no power of two, so that boxes
+        // are not known to be apart), two of the send.
+        (5, "bar.sync"),
+        (1, "vote.sync.any"),
+    ] {
+        assert_eq!(ptx.matches(what).count(), count, "{what} in {ptx}");
+    }
+    passes("pieces", &image);
+}
+
 /// What the schedule makes of tile kernels, all the way to machine code: no copies of maps, no spills, nothing that ptxas remarks on.
 #[test]
 fn schedules_become_machine_code() {

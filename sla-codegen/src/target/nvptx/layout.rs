@@ -247,6 +247,16 @@ impl Layout {
     }
 }
 
+/// For each accumulator of `wgmma`, in its order (columns in eights, in each rows `r` and `r + 8`), the register of a tile with as many.
+pub fn wgmma_order(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |i| i / 2 % 2 * (count / 2) + i / 4 * 2 + i % 2)
+}
+
+/// The registers of a tile of halves, `count` pairs in 16 rows a warp, that are the first operand of step `k`, in the order of `mma` and `wgmma`.
+pub fn operand_pairs(count: usize, k: usize) -> [usize; 4] {
+    [0, count / 2, 1, count / 2 + 1].map(|i| i + 2 * k)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +348,65 @@ mod tests {
                     let reg = ri * 8 + cj * 2 + i % 2;
                     let want = [16 * warp + lane / 4 + dr, (lane % 4) * 2 + dc + 16 * k as u32];
                     assert_eq!(layout.position(t, reg), want);
+                }
+            }
+        }
+    }
+
+    /// Accumulators and first operands of `wgmma`, as PTX defines them, of one to four warpgroups with 64 rows each.
+    #[test]
+    fn wgmma_registers_are_tiles() {
+        for groups in 1..=4u32 {
+            for columns in [8u32, 64, 80, 256] {
+                let layout = Family::mma(4 * groups).canonical(&[64 * groups as usize, columns as usize]);
+                assert!(
+                    !layout.padded(0) && !layout.padded(1) && layout.paired() && layout.replica_mask() == 0
+                );
+                let mut seen = std::collections::HashSet::new();
+                for t in 0..128 * groups {
+                    let (lane, warp) = (t % 32, t / 32);
+                    let order: Vec<usize> = wgmma_order(layout.regs.len()).collect();
+                    assert_eq!(order.len() as u32, columns / 2);
+                    for (i, &reg) in (0..).zip(&order) {
+                        let want = [16 * warp + lane / 4 + i / 2 % 2 * 8, i / 4 * 8 + lane % 4 * 2 + i % 2];
+                        assert_eq!(layout.position(t, reg), want, "{groups} {columns} {t} {i}");
+                        seen.insert(want);
+                    }
+                    for k in 0..columns / 16 {
+                        let pairs = operand_pairs(layout.regs.len() / 2, k as usize);
+                        for (j, pair) in (0..).zip(pairs) {
+                            for half in 0..2 {
+                                let want = [
+                                    16 * warp + lane / 4 + j % 2 * 8,
+                                    16 * k + j / 2 * 8 + lane % 4 * 2 + half,
+                                ];
+                                assert_eq!(layout.position(t, 2 * pair + half as usize), want);
+                            }
+                        }
+                    }
+                }
+                assert_eq!(seen.len() as u32, 64 * groups * columns);
+            }
+        }
+    }
+
+    /// With a number of warps that is no power of two, each element still has one holder among the first replicas.
+    #[test]
+    fn twelve_warps_hold_every_element_once() {
+        let family = Family::mma(12);
+        for shape in
+            [&[192usize, 16][..], &[192, 1], &[128, 8], &[64, 64], &[16, 8], &[1, 64], &[192], &[2048]]
+        {
+            let layout = family.canonical(shape);
+            let mut held: HashMap<[u32; 2], u32> = HashMap::new();
+            for t in (0..family.threads()).filter(|t| t & layout.replica_mask() == 0) {
+                for r in 0..layout.regs.len() {
+                    *held.entry(layout.position(t, r)).or_default() += 1;
+                }
+            }
+            for i in 0..shape[0] as u32 {
+                for j in 0..*shape.get(1).unwrap_or(&1) as u32 {
+                    assert_eq!(held.get(&[i, j]), Some(&1), "{shape:?} at {i},{j}");
                 }
             }
         }

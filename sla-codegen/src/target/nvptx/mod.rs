@@ -9,6 +9,7 @@ mod lower;
 mod placement;
 pub(crate) mod ptx;
 mod schedule;
+mod stage;
 mod text;
 
 pub use log::{DeviceLog, DeviceReport};

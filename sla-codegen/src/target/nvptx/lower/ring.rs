@@ -1,11 +1,12 @@
 //! Rings: where a role is in one, waiting and arriving, copies by TMA into a stage, and stages as tiles.
 //!
-//! A stage is a row of *panels* of 64 columns of halves (128 bytes), each with all rows of the stage; 16-byte chunk `c` of row `r` of a panel is
-//! stored at `c ^ (r % 8)`, as TMA and `wgmma` call the 128-byte swizzle. A cursor is a stage's number and a bit that changes each time around.
+//! How a stage lies in shared memory is [`stage`](crate::target::nvptx::stage)'s to say. A cursor is a stage's number and a bit that changes each
+//! time around.
 
 use super::roles::RingPlace;
 use super::{Lower, Val};
 use crate::TensorMap;
+use crate::target::nvptx::stage::{PANEL_COLUMNS, PITCH};
 use crate::target::nvptx::text::{Ssa, Ty, list};
 use sla_dsl::ir::{OpId, Value};
 
@@ -164,7 +165,7 @@ impl Lower<'_> {
         let ((_, ring), (stage, _)) = (self.ring_of(op.operands[1]), self.cursor_of(cursor));
         let mut extents: Vec<u32> = op.ints("box").iter().map(|&e| e as u32).collect();
         if let Some(last) = extents.last_mut() {
-            *last = 64;
+            *last = PANEL_COLUMNS as u32;
         }
         let map = self.map(tensor, extents);
         let offsets: Vec<Ssa> = op.offsets().iter().map(|&v| self.scalar(v)).collect();
@@ -172,11 +173,11 @@ impl Lower<'_> {
         self.open_first();
         let barrier = self.barrier_of(&ring, stage);
         let full = self.t.add_const(barrier, ring.barriers as i64);
-        for panel in 0..ring.cols / 64 {
-            let to = self.stage_address(&ring, stage, panel * ring.panel() + row * 128);
+        for panel in 0..ring.cols / PANEL_COLUMNS {
+            let to = self.stage_address(&ring, stage, panel * ring.panel() + row * PITCH);
             let mut at = offsets.clone();
             if let Some(last) = at.last_mut() {
-                *last = self.t.add_const(*last, 64 * panel as i64);
+                *last = self.t.add_const(*last, (PANEL_COLUMNS * panel) as i64);
             }
             let (coordinates, names) = self.coordinates(&at, 3);
             let code = format!(
@@ -193,7 +194,7 @@ impl Lower<'_> {
     /// `lane % 16`, chunk `lane / 16`, swizzled. Constant chunks below 8 are exclusive-ored to the second.
     pub(super) fn panel_lane(&mut self) -> (Ssa, Ssa) {
         let (row, low, high) = (self.thread_bits(0, 4), self.thread_bits(0, 3), self.thread_bits(4, 1));
-        let (pitch, sixteen) = (self.t.i32(128), self.t.i32(16));
+        let (pitch, sixteen) = (self.t.i32(PITCH as i64), self.t.i32(16));
         let down = self.t.head_bin("arith.muli", row, pitch, Ty::I32);
         let chunk = self.t.head_bin("arith.xori", low, high, Ty::I32);
         (down, self.t.head_bin("arith.muli", chunk, sixteen, Ty::I32))
@@ -219,7 +220,7 @@ impl Lower<'_> {
         let mut regs = vec![self.tid; layout.regs.len() / 2];
         let (down, chunk) = self.panel_lane();
         let warp = self.warp_row(ring.rows);
-        let pitch = self.t.i32(128);
+        let pitch = self.t.i32(PITCH as i64);
         let warp = self.t.head_bin("arith.muli", warp, pitch, Ty::I32);
         let lane = self.t.head_bin("arith.addi", warp, down, Ty::I32);
         let base = self.stage_address(&ring, view.stage, 0);
@@ -227,7 +228,7 @@ impl Lower<'_> {
         for (m, rows) in layout.regs.chunks(4 * pairs).enumerate() {
             for step in 0..ring.cols / 16 {
                 let (addr, past) = self.panel_at(base, chunk, ring.panel(), step);
-                let four = self.ldmatrix(addr, past + rows[0][0] as usize * 128, 4, false);
+                let four = self.ldmatrix(addr, past + rows[0][0] as usize * PITCH, 4, false);
                 for (i, v) in four.into_iter().enumerate() {
                     regs[(2 * m + i % 2) * pairs + 2 * step + i / 2] = v;
                 }

@@ -9,6 +9,7 @@ use super::{Lower, Val};
 use crate::target::nvptx::check::unsupported;
 use crate::target::nvptx::layout::Family;
 use crate::target::nvptx::schedule::Schedule;
+use crate::target::nvptx::stage::PITCH;
 use crate::target::nvptx::text::{Ssa, Ty};
 use crate::{Arch, CodegenError, TensorMap};
 use sla_dsl::diag::Loc;
@@ -48,7 +49,7 @@ pub(super) struct RingPlace {
 impl RingPlace {
     /// Bytes of a panel: 64 columns of halves of every row.
     pub(super) fn panel(&self) -> usize {
-        self.rows * 128
+        self.rows * PITCH
     }
 
     /// Bytes of a stage: a multiple of 1024, because rows come in eights.

@@ -3,6 +3,7 @@
 //! Every warpgroup sends its own 64 rows, so that it waits for no other.
 
 use super::Lower;
+use crate::target::nvptx::stage::{PANEL_COLUMNS, PITCH};
 use crate::target::nvptx::text::{Ssa, Ty};
 use sla_dsl::ir::OpId;
 
@@ -19,7 +20,7 @@ impl Lower<'_> {
         self.t.asm_if(speaker, "cp.async.bulk.wait_group.read 0;", &[]);
         // The others of the warpgroup write to the stage only after that wait. All of them come by, as in every barrier of a role.
         self.group_barrier();
-        let (zero, pitch) = (self.t.i32(0), self.t.i32(128));
+        let (zero, pitch) = (self.t.i32(0), self.t.i32(PITCH as i64));
         let (down, chunk) = self.panel_lane();
         let warp = self.warp_row(ring.rows);
         let warp = self.t.head_bin("arith.muli", warp, pitch, Ty::I32);
@@ -40,7 +41,7 @@ impl Lower<'_> {
         let mut extents: Vec<u32> = op.ints("box").iter().map(|&e| e as u32).collect();
         let rows = extents.len().checked_sub(2).and_then(|last| (0..=last).rev().find(|&a| extents[a] != 1));
         if let Some(last) = extents.last_mut() {
-            *last = 64;
+            *last = PANEL_COLUMNS as u32;
         }
         if let Some(rows) = rows {
             extents[rows] = 64;
@@ -53,12 +54,12 @@ impl Lower<'_> {
             at[rows] = self.t.bin("arith.addi", at[rows], first, Ty::I32);
         }
         let skip = self.t.head_bin("arith.muli", first, pitch, Ty::I32);
-        for panel in 0..ring.cols / 64 {
+        for panel in 0..ring.cols / PANEL_COLUMNS {
             let from = self.stage_address(&ring, zero, panel * ring.panel());
             let from = self.t.bin("arith.addi", from, skip, Ty::I32);
             let mut at = at.clone();
             if let Some(last) = at.last_mut() {
-                *last = self.t.add_const(*last, 64 * panel as i64);
+                *last = self.t.add_const(*last, (PANEL_COLUMNS * panel) as i64);
             }
             let (coordinates, names) = self.coordinates(&at, 2);
             let code = format!(

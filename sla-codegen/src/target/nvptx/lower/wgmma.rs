@@ -5,43 +5,29 @@
 //! no reading can move before it. Each warpgroup multiplies the 64 rows that are its own.
 
 use super::ring::View;
-use super::roles::RingPlace;
 use super::{Lower, Val};
+use crate::target::nvptx::layout::{operand_pairs, wgmma_order};
+use crate::target::nvptx::stage::Walk;
 use crate::target::nvptx::text::{Ssa, Ty, list};
 use sla_dsl::ir::OpId;
 use std::fmt::Write;
 
-/// What the address field of a descriptor counts.
-const UNIT: usize = 16;
-
-/// How one operand of a product lies in shared memory.
+/// An operand of a product in shared memory.
 struct Matrix {
     /// The descriptor of its start.
     descriptor: Ssa,
-    /// Whether its contracted axis runs along the rows of the stage.
-    along_rows: bool,
-    /// Bytes of a panel.
-    panel: usize,
-}
-
-impl Matrix {
-    /// Bytes from the start to the 16 elements of the contracted axis that a step takes.
-    fn step(&self, k: usize) -> usize {
-        if self.along_rows { 16 * 128 * k } else { k / 4 * self.panel + k % 4 * 32 }
-    }
+    walk: Walk,
 }
 
 impl Lower<'_> {
     /// The descriptor of a stage whose contracted axis runs along its rows or columns, for the rows (or panel) of the warpgroup if `mine`.
     fn matrix(&mut self, view: View, along_rows: bool, mine: bool) -> Matrix {
-        let ring: RingPlace = self.roles.rings[view.ring];
-        let panel = ring.panel();
+        let ring = self.roles.rings[view.ring];
+        let walk = Walk { along_rows, rows: ring.rows };
         let offset = self.t.i32(ring.offset as i64);
         let mut at = self.t.head_bin("arith.addi", self.pool, offset, Ty::I32);
         if mine {
-            // Its 64 rows of every panel, or its panel of 64 columns.
-            let skip = self.t.i32(if along_rows { panel } else { 64 * 128 } as i64);
-            let group = self.warpgroup();
+            let (group, skip) = (self.warpgroup(), self.t.i32(walk.warpgroup() as i64));
             let skip = self.t.head_bin("arith.muli", group, skip, Ty::I32);
             at = self.t.head_bin("arith.addi", at, skip, Ty::I32);
         }
@@ -49,18 +35,15 @@ impl Lower<'_> {
         let units = self.t.head_bin("arith.shrui", at, four, Ty::I32);
         let units = self.t.head_bin("arith.andi", units, mask, Ty::I32);
         let units = self.t.head(format_args!("arith.extui {units} : i32 to i64"));
-        // 128-byte swizzle; eight rows from one group to the next; a panel to the next 64 columns (not used where those are contracted).
-        let across = if along_rows { panel } else { UNIT };
-        let rest = 1i64 << 62 | ((across / UNIT) as i64) << 16 | ((1024 / UNIT) as i64) << 32;
-        let rest = self.t.i64(rest);
+        let rest = self.t.i64(walk.descriptor());
         let mut descriptor = self.t.head_bin("arith.ori", units, rest, Ty::I64);
         if ring.stages > 1 {
-            let stage = self.t.i32((ring.stage() / UNIT) as i64);
+            let stage = self.t.i32(Walk::units(ring.stage()) as i64);
             let past = self.t.bin("arith.muli", view.stage, stage, Ty::I32);
             let past = self.t.cast("arith.extui", past, Ty::I32, Ty::I64);
             descriptor = self.t.bin("arith.addi", descriptor, past, Ty::I64);
         }
-        Matrix { descriptor, along_rows, panel }
+        Matrix { descriptor, walk }
     }
 
     pub(super) fn wgmma(&mut self, id: OpId) {
@@ -83,9 +66,7 @@ impl Lower<'_> {
         };
 
         // The instruction takes registers column group by column group, a tile has them row by row.
-        let half = count / 2;
-        let order = (0..count).map(|i| i / 2 % 2 * half + i / 4 * 2 + i % 2);
-        let accumulators = list(order.map(|i| format!("${i}")));
+        let accumulators = list(wgmma_order(count).map(|i| format!("${i}")));
         let first = count + acc.len();
         let mut args: Vec<(Ssa, Ty)> = vec![(b.descriptor, Ty::I64)];
         match &a {
@@ -97,21 +78,19 @@ impl Lower<'_> {
         );
         for k in 0..steps {
             let scale = if k == 0 && acc.is_empty() { "new" } else { "add" };
-            let _ = write!(code, "add.s64 b, ${first}, {}; ", b.step(k) / UNIT);
+            let _ = write!(code, "add.s64 b, ${first}, {}; ", b.walk.step_units(k));
             if let Ok(a) = &a {
-                let _ = write!(code, "add.s64 a, ${}, {}; ", first + 1, a.step(k) / UNIT);
+                let _ = write!(code, "add.s64 a, ${}, {}; ", first + 1, a.walk.step_units(k));
             }
             let _ = write!(
                 code,
                 "wgmma.mma_async.sync.aligned.m64n{columns}k16.f32.{elem}.{elem} {{{accumulators}}}, "
             );
-            let turned = u8::from(b.along_rows);
+            let turned = u8::from(b.walk.along_rows);
             let _ = match &a {
-                Ok(a) => write!(code, "a, b, {scale}, 1, 1, {}, {turned}; ", u8::from(a.along_rows)),
+                Ok(a) => write!(code, "a, b, {scale}, 1, 1, {}, {turned}; ", u8::from(a.walk.along_rows)),
                 Err(regs) => {
-                    // Pairs of rows `r` and `r + 8`, then those eight columns on.
-                    let pairs = regs.len() / 2;
-                    let four = [0, pairs, 1, pairs + 1].map(|i| format!("${}", first + 1 + i + 2 * k));
+                    let four = operand_pairs(regs.len(), k).map(|i| format!("${}", first + 1 + i));
                     write!(code, "{{{}}}, b, {scale}, 1, 1, {turned}; ", list(four))
                 }
             };
