@@ -1,5 +1,6 @@
 //! Hopper's schedules: tile kernels become kernels of roles that verify, and kernels of another shape are refused with a reason.
 
+use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
 use sla_codegen::{Options, optimise};
 use sla_dsl::ir::{Kernel, OpCode, parse, verify};
@@ -29,6 +30,7 @@ fn shipped_shapes_are_scheduled() {
     {
         let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+        verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
         let found = (count(&out, OpCode::Role), count(&out, OpCode::Ring), count(&out, OpCode::Mma));
         assert_eq!(found, (roles, rings, products), "{name}:\n{out}");
         assert_eq!(count(&out, OpCode::ProgramId), 0, "{name}:\n{out}");
