@@ -81,11 +81,14 @@ pub enum ScheduleKind {
     Baseline,
     /// Warpgroups with roles: some copy, some multiply. Hopper only.
     Roles,
+    /// One warpgroup that copies for itself, with several such programs on a multiprocessor. Hopper only, products of 64 rows.
+    SelfLoading,
 }
 
 impl ScheduleKind {
     /// Every kind.
-    pub const ALL: [ScheduleKind; 3] = [ScheduleKind::Auto, ScheduleKind::Baseline, ScheduleKind::Roles];
+    pub const ALL: [ScheduleKind; 4] =
+        [ScheduleKind::Auto, ScheduleKind::Baseline, ScheduleKind::Roles, ScheduleKind::SelfLoading];
 
     /// The name on command lines.
     pub const fn name(self) -> &'static str {
@@ -93,6 +96,7 @@ impl ScheduleKind {
             ScheduleKind::Auto => "auto",
             ScheduleKind::Baseline => "baseline",
             ScheduleKind::Roles => "roles",
+            ScheduleKind::SelfLoading => "self",
         }
     }
 }

@@ -23,7 +23,7 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "schedule",
-        needed: "auto, baseline or roles",
+        needed: "auto, baseline, roles or self",
         store: |o, v| ScheduleKind::ALL.into_iter().find(|k| k.name() == v).map(|k| o.schedule = k),
     },
     Setting {

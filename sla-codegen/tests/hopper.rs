@@ -2,8 +2,8 @@
 
 use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
-use sla_codegen::{Options, optimise};
-use sla_dsl::ir::{Kernel, OpCode, parse, verify};
+use sla_codegen::{GridKind, Options, ScheduleKind, optimise};
+use sla_dsl::ir::{BlockId, Kernel, OpCode, OpId, Type, parse, verify};
 
 fn kernel(name: &str) -> Kernel {
     let path = format!("{}/tests/hopper/{name}.tile", env!("CARGO_MANIFEST_DIR"));
@@ -36,6 +36,66 @@ fn shipped_shapes_are_scheduled() {
         assert_eq!(count(&out, OpCode::ProgramId), 0, "{name}:\n{out}");
         assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
     }
+}
+
+fn self_loading() -> Options {
+    Options { schedule: ScheduleKind::SelfLoading, ..Options::new("sm_90a".parse().unwrap()) }
+}
+
+/// The ops of one kind in a role's loop over steps: the innermost loop that has products.
+fn in_steps(kernel: &Kernel, code: OpCode) -> usize {
+    fn count(k: &Kernel, block: BlockId, code: OpCode) -> usize {
+        let nested = |&id: &OpId| -> usize { k.op(id).regions.iter().map(|&r| count(k, r, code)).sum() };
+        let ops = &k.block(block).ops;
+        ops.iter().filter(|&&id| k.op(id).code == code).count() + ops.iter().map(nested).sum::<usize>()
+    }
+    let mut found = None;
+    kernel.walk(&mut |k, _, id| {
+        let op = k.op(id);
+        if op.code == OpCode::For && count(k, op.regions[0], OpCode::Mma) > 0 {
+            found = Some(op.regions[0]);
+        }
+    });
+    count(kernel, found.expect("a loop with products"), code)
+}
+
+#[test]
+fn a_warpgroup_can_copy_for_itself() {
+    // Name, streams, blocks of threads on a multiprocessor, stages.
+    for (name, streams, per_sm, stages) in [
+        ("flash_64_d64", 2, 3, 3),
+        ("flash_64_d128", 2, 1, 3),
+        ("flash_causal", 2, 3, 3),
+        ("sparse_64_d64", 2, 3, 3),
+        ("sparse_64_d128", 2, 2, 2),
+        ("matmul_64", 2, 3, 2),
+    ] {
+        let scheduled = schedule(&kernel(name), &self_loading()).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let out = &scheduled.kernel;
+        verify(out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+        assert_eq!((scheduled.ctas_per_sm, scheduled.grid()), (per_sm, GridKind::Programs), "{name}:\n{out}");
+        assert_eq!(count(out, OpCode::Role), 1, "{name}:\n{out}");
+        assert_eq!(count(out, OpCode::Acquire), count(out, OpCode::Fill), "{name}:\n{out}");
+        // Every stage that a step gives back is filled again, one lap on.
+        let found = [OpCode::Release, OpCode::Lap, OpCode::Acquire].map(|code| in_steps(out, code));
+        assert_eq!(found, [streams; 3], "{name}:\n{out}");
+        let rings = out.block(out.body).ops.iter().map(|&id| out.op(id)).filter(|o| o.code == OpCode::Ring);
+        let streamed: Vec<&Type> = rings
+            .map(|o| out.ty(o.results[0]))
+            .filter(|t| matches!(t, Type::Ring(_, [s, ..]) if *s == stages))
+            .collect();
+        assert_eq!(streamed.len(), streams, "{name}:\n{out}");
+        assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn a_warpgroup_that_copies_for_itself_needs_tiles_of_its_own_size() {
+    let refusal = schedule(&kernel("flash_128"), &self_loading()).unwrap_err();
+    assert!(refusal.reason.starts_with("a product of 128 rows"), "{refusal:?}");
+    let tight = Options { shared: Some(40 * 1024), ..self_loading() };
+    let refusal = schedule(&kernel("sparse_64_d128"), &tight).unwrap_err();
+    assert!(refusal.reason.contains("a block of threads may have 40960"), "{refusal:?}");
 }
 
 #[test]

@@ -257,6 +257,8 @@ op_table! {
     Cursor = "cursor", Cursor, None, Sched;
     /// The stage after.
     Advance = "advance", Advance, None, Sched;
+    /// The same stage, the next time around the ring.
+    Lap = "lap", Advance, None, Sched;
     /// Waits until a stage is empty and announces the bytes of a whole stage.
     Acquire = "acquire", Turn, Visible, Sched;
     /// Copies a box of a tensor to the rows of a stage from `row` on; arrives when it is there. What lies beyond the tensor's end is 0.

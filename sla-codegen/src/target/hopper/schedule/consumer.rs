@@ -1,10 +1,12 @@
 //! The role that computes: the author's ops in their order, with the loop's products started and waited for as `steps` says.
 //!
-//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, results are stored.
+//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, results are stored. Where no
+//! producers do, it copies to shared memory too, as `own` says.
 
 use super::Rings;
+use super::own::Refill;
 use super::parts::Parts;
-use super::plan::Plan;
+use super::plan::{Copier, Plan};
 use super::programs::{advance, programs, some, start};
 use super::shape::{Product, Shape, Source};
 use super::steps;
@@ -34,7 +36,7 @@ pub(super) struct Consumer<'c> {
     pub plan: &'c Plan,
     pub parts: &'c Parts,
     /// Where the residents are.
-    held: Vec<Value>,
+    pub held: Vec<Value>,
     /// Their content.
     views: Vec<Value>,
 }
@@ -45,6 +47,11 @@ impl Consumer<'_> {
         let tile = w.tile;
         let body = &tile.block(tile.body).ops;
         let at = body.iter().position(|&o| o == self.shape.main).unwrap_or(0);
+        let own = self.plan.copier == Copier::Consumer;
+        if own {
+            self.shape.scalars.iter().for_each(|&op| w.copy(op));
+            self.fill_first(w, flowing);
+        }
         let mut staged: HashSet<Value> = HashSet::new();
         for (i, r) in self.shape.residents.iter().enumerate() {
             w.at(tile.op(r.load).loc);
@@ -62,7 +69,9 @@ impl Consumer<'_> {
             let of_view = op.code == OpCode::Transpose && staged.contains(&op.operands[0]);
             if of_view {
                 staged.extend(&op.results);
-            } else if !self.shape.residents.iter().any(|r| r.load == id) {
+            } else if !(self.shape.residents.iter().any(|r| r.load == id)
+                || own && self.shape.scalars.contains(&id))
+            {
                 w.copy(id);
             }
         }
@@ -156,10 +165,20 @@ impl Consumer<'_> {
         w.op(OpCode::MmaWait, pending, &types, &[("left", Attr::Int(left as i64))])
     }
 
+    /// What follows when these streams' stages of the step at `counter` are given back: copies, where they are this role's. To be asked for before
+    /// products are waited for.
+    pub fn ahead(&self, w: &mut Writer<'_>, streams: &[usize], counter: Value, hi: Value) -> Option<Refill> {
+        let own = self.plan.copier == Copier::Consumer && !streams.is_empty();
+        own.then(|| self.refill(w, streams, counter, hi))
+    }
+
     /// Gives stages of streams back, whose products have ended.
-    pub fn release(&self, w: &mut Writer<'_>, streams: &[usize], at: &[Value]) {
+    pub fn release(&self, w: &mut Writer<'_>, streams: &[usize], at: &[Value], then: Option<&Refill>) {
         for &i in streams {
             w.op(OpCode::Release, &[self.rings.streams[i], at[i]], &[], &[]);
+        }
+        if let Some(refill) = then {
+            self.fill_again(w, streams, at, refill);
         }
     }
 

@@ -3,6 +3,9 @@
 //! `shape` finds out what the kernel is made of; `plan` chooses warpgroups, stages and registers; `producer` and `consumer` write the roles. The
 //! mathematics is copied op by op: what changes is where a product's operands come from, and when it is waited for.
 //!
+//! There are two schedules, which differ in who copies. In P producers do, and the blocks of threads persist: each runs many programs. In S
+//! (`own`) the warpgroup that multiplies does, and each block runs one program.
+//!
 //! # The order of a consumer's steps
 //! A step's late products run while the next step's front products and everything between them do:
 //! ```text
@@ -13,9 +16,11 @@
 //!     wait for O, give V(j-1) back;  O *= alpha(j);  P(j) in halves
 //! O += P(n-1) V(n-1);  wait
 //! ```
-//! The halves of `P(j)` are made after the wait, because the product in flight still reads the registers of `P(j-1)`.
+//! Where the consumer copies, "give back" is followed by the copy for the step that takes the stage next. The halves of `P(j)` are made after the wait, because the product in flight still reads the registers of `P(j-1)`.
 
 mod consumer;
+mod copies;
+mod own;
 mod parts;
 mod plan;
 mod producer;
@@ -27,7 +32,7 @@ mod writer;
 pub use shape::Refusal;
 
 use crate::{GridKind, Options};
-use plan::{Plan, RingPlan};
+use plan::{Copier, Plan, RingPlan};
 use shape::{Shape, shape};
 use sla_dsl::ir::{Attr, Kernel, OpCode, Type, Value};
 use writer::Writer;
@@ -39,12 +44,13 @@ pub struct Scheduled {
     pub kernel: Kernel,
     /// Blocks of threads that share a multiprocessor.
     pub ctas_per_sm: u32,
+    grid: GridKind,
 }
 
 impl Scheduled {
     /// How many blocks of threads a launch starts.
     pub fn grid(&self) -> GridKind {
-        GridKind::Persistent { per_sm: self.ctas_per_sm }
+        self.grid
     }
 }
 
@@ -57,7 +63,11 @@ pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> 
     let plan = Plan::new(tile, &shape, options)?;
     let mut kernel = write(tile, &shape, &plan);
     crate::passes::dce(&mut kernel);
-    Ok(Scheduled { kernel, ctas_per_sm: plan.ctas_per_sm })
+    let grid = match plan.copier {
+        Copier::Producers => GridKind::Persistent { per_sm: plan.ctas_per_sm },
+        Copier::Consumer => GridKind::Programs,
+    };
+    Ok(Scheduled { kernel, ctas_per_sm: plan.ctas_per_sm, grid })
 }
 
 fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {

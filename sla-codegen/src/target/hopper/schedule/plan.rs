@@ -1,20 +1,26 @@
 //! Warpgroups, stages, registers: the numbers of a schedule.
 //!
-//! Two forms. With two or more consumer warpgroups a block of threads fills a multiprocessor: one warpgroup of producers gives its registers to the consumers.
+//! Three forms. With two or more consumer warpgroups a block of threads fills a multiprocessor: one warpgroup of producers gives its registers to the consumers.
 //! With one, two blocks share a multiprocessor and hide each other's softmax; their producers are two bare warps, and registers stay as launched.
+//! Where it is asked for, one warpgroup copies for itself, and as many blocks share a multiprocessor as shared memory and registers allow.
 //!
 //! It knows sizes only; what the kernel computes is the shape's business.
 
-use super::shape::{Refusal, Shape, Staged};
-use crate::Options;
+use super::shape::{Refusal, Shape, Source, Staged};
+use crate::{Options, ScheduleKind};
 use sla_dsl::diag::Loc;
-use sla_dsl::ir::{Elem, Kernel};
+use sla_dsl::ir::{Elem, Kernel, Value};
 
 /// Shared memory of a multiprocessor, and what the hardware keeps of it for each block of threads.
 const MULTIPROCESSOR_BYTES: usize = 228 * 1024;
 const RESERVED_BYTES: usize = 1024;
 /// Barriers, at the start of a block's shared memory.
 const BARRIER_BYTES: usize = 1024;
+/// Registers of a multiprocessor, and what a thread takes of them besides tiles.
+const REGISTERS: usize = 64 * 1024;
+const OTHER_REGISTERS: usize = 40;
+/// Most blocks of self-loading warpgroups on a multiprocessor.
+const MAX_OWN: usize = 3;
 /// The deepest ring.
 const MAX_STAGES: usize = 8;
 
@@ -44,6 +50,15 @@ pub struct ProducerPlan {
     pub streams: Vec<usize>,
 }
 
+/// Who copies to shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copier {
+    /// Roles of their own.
+    Producers,
+    /// The role that multiplies.
+    Consumer,
+}
+
 /// The numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -55,7 +70,9 @@ pub struct Plan {
     pub staging: Vec<RingPlan>,
     /// For each send, its staging ring.
     pub sends: Vec<usize>,
-    /// Who copies what.
+    /// Who copies.
+    pub copier: Copier,
+    /// What each producer copies; none where the consumer does.
     pub producers: Vec<ProducerPlan>,
     /// Registers of a producer's threads; 0 for as launched.
     pub producer_registers: u32,
@@ -84,23 +101,43 @@ impl Plan {
     /// # Errors
     /// Tiles of which not even two stages fit in shared memory.
     pub fn new(kernel: &Kernel, shape: &Shape, options: &Options) -> Result<Plan, Refusal> {
-        let ctas_per_sm = if shape.warpgroups == 1 { 2 } else { 1 };
+        let own = options.schedule == ScheduleKind::SelfLoading;
+        if own && shape.warpgroups != 1 {
+            let loc = kernel.op(shape.main).loc;
+            let rows = 64 * shape.warpgroups;
+            let reason =
+                format!("a product of {rows} rows, and a warpgroup that copies for itself multiplies 64");
+            return Err(Refusal { loc, reason });
+        }
         let sends = staging(kernel, shape);
         let fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
             + sends.0.iter().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
-        let limit = (MULTIPROCESSOR_BYTES / ctas_per_sm - RESERVED_BYTES)
-            .min(options.shared.map_or(usize::MAX, |s| s as usize));
         let step: usize = shape.streams.iter().map(Staged::bytes).sum();
-        let fit = limit.saturating_sub(fixed) / step.max(1);
-        if fit < 2 {
+        let limit = |ctas: usize| {
+            (MULTIPROCESSOR_BYTES / ctas - RESERVED_BYTES)
+                .min(options.shared.map_or(usize::MAX, |s| s as usize))
+        };
+        let fit = |ctas: usize| limit(ctas).saturating_sub(fixed) / step.max(1);
+        let ctas_per_sm = match shape.warpgroups {
+            1 if own => {
+                let need = own_registers(kernel, shape);
+                let room = |&n: &usize| fit(n) >= 2 && need <= REGISTERS / (128 * n);
+                (2..=MAX_OWN).rev().find(room).unwrap_or(1)
+            }
+            1 => 2,
+            _ => 1,
+        };
+        if fit(ctas_per_sm) < 2 {
             let reason = format!(
-                "two stages of its tiles take {} bytes of shared memory, and a block of threads may have {limit}",
-                fixed + 2 * step
+                "two stages of its tiles take {} bytes of shared memory, and a block of threads may have {}",
+                fixed + 2 * step,
+                limit(ctas_per_sm)
             );
             return Err(Refusal { loc: Loc::UNKNOWN, reason });
         }
-        let stages = options.stages.map_or(MAX_STAGES, |s| (s as usize).max(2)).min(fit).min(MAX_STAGES);
+        let stages = options.stages.map_or(MAX_STAGES, |s| (s as usize).max(2));
+        let stages = stages.min(fit(ctas_per_sm)).min(MAX_STAGES);
         let make = |s: &Staged, stages: usize| RingPlan {
             name: name(kernel, s),
             elem: s.elem,
@@ -113,13 +150,41 @@ impl Plan {
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
             sends: sends.1,
-            producers: producers(kernel, shape),
+            copier: if own { Copier::Consumer } else { Copier::Producers },
+            producers: if own { Vec::new() } else { producers(kernel, shape) },
             producer_registers,
             consumer_warp: if shape.warpgroups == 1 { 0 } else { 4 },
             consumer_registers,
             ctas_per_sm: ctas_per_sm as u32,
         })
     }
+
+    /// Stages of every stream's ring.
+    pub fn stages(&self) -> usize {
+        self.streams.first().map_or(1, |r| r.stages)
+    }
+}
+
+/// About how many registers a thread of a warpgroup that copies for itself needs: its part of accumulators, of first operands and of residents that are
+/// read, halves in pairs, and the rest.
+fn own_registers(kernel: &Kernel, shape: &Shape) -> usize {
+    let of = |v: Value| -> usize {
+        let ty = kernel.ty(v);
+        let elements: usize = ty.shape().unwrap_or(&[]).iter().product();
+        elements * ty.elem().map_or(4, Elem::bytes) / 4 / 128
+    };
+    let products = || shape.front.iter().chain(&shape.late);
+    let sums: usize = products().map(|p| of(kernel.op(p.op).results[0])).sum();
+    let mut left: Vec<Value> = Vec::new();
+    for p in products() {
+        if let Source::Registers(v) = p.a
+            && !left.contains(&v)
+        {
+            left.push(v);
+        }
+    }
+    let read: usize = shape.residents.iter().filter(|r| r.read).map(|r| of(r.value)).sum();
+    sums + left.into_iter().map(of).sum::<usize>() + read + OTHER_REGISTERS
 }
 
 fn bytes(r: &RingPlan) -> usize {

@@ -56,6 +56,11 @@ pub fn advance(w: &mut Writer<'_>, ring: Value, cursor: Value) -> Value {
     w.one(OpCode::Advance, &[ring, cursor], Type::Cursor, &[])
 }
 
+/// The same stage, the next time around.
+pub fn lap(w: &mut Writer<'_>, ring: Value, cursor: Value) -> Value {
+    w.one(OpCode::Lap, &[ring, cursor], Type::Cursor, &[])
+}
+
 /// Whether a loop has an iteration.
 pub fn some(w: &mut Writer<'_>, lo: Value, hi: Value) -> Value {
     let less = [("pred", Attr::Pred(sla_dsl::ir::Pred::Lt))];

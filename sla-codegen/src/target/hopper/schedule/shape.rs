@@ -140,7 +140,7 @@ impl<'k> Finder<'k> {
             k.block(region).ops.iter().copied().filter(|&o| k.op(o).code == OpCode::Dot).collect();
         let rows = dot_size(k, &self.defs, dots[0])[0];
         let warpgroups = match rows / 64 {
-            n @ 1..=4 if rows % 64 == 0 => n as u32,
+            n @ 1..=4 if rows.is_multiple_of(64) => n as u32,
             _ => {
                 return self
                     .refuse(dots[0], format!("a product of {rows} rows; it takes 64, 128, 192 or 256"));

@@ -5,6 +5,7 @@
 //! back when the next step's products have started and its own have ended.
 
 use super::consumer::Consumer;
+use super::own::Refill;
 use super::shape::is_zero;
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, OpCode, Value};
@@ -98,8 +99,9 @@ impl Loop<'_, '_> {
             w.known.insert(self.args[1 + slot], v);
         }
         let (front, late) = self.front(w, &state.front, Some(&state));
+        let ahead = self.ahead_of_last(w, open.counter);
         let tiles = c.wait(w, &late, 0);
-        c.release(w, &p.late, &state.late);
+        c.release(w, &p.late, &state.late, ahead.as_ref());
         for (&slot, &tile) in c.shape.slots.iter().zip(&tiles) {
             w.known.insert(self.args[1 + slot], tile);
         }
@@ -113,7 +115,7 @@ impl Loop<'_, '_> {
         c.release_residents(w, |i| !p.late_residents.contains(&i));
         let late = self.late(w, &last);
         let tiles = c.wait(w, &late, 0);
-        c.release(w, &p.late, &last.late);
+        c.release(w, &p.late, &last.late, None);
         c.release_residents(w, |i| p.late_residents.contains(&i));
         let after = c.advance(w, &last.late);
         let ends = (0..after.len()).map(|i| if p.front.contains(&i) { last.front[i] } else { after[i] });
@@ -126,16 +128,25 @@ impl Loop<'_, '_> {
         let (c, p) = (self.c, self.c.parts);
         let pending = c.start(w, &c.shape.front, at, &vec![None; c.shape.front.len()]);
         let late = before.map_or(Vec::new(), |state| self.late(w, state));
+        let done: Vec<usize> = p.front.iter().copied().filter(|i| !p.late.contains(i)).collect();
+        let counter = w.get(self.args[0]);
+        let ahead = c.ahead(w, &done, counter, self.hi);
         let tiles = c.wait(w, &pending, late.len());
         for (product, tile) in c.shape.front.iter().zip(tiles) {
             let result = w.tile.op(product.op).results[0];
             w.known.insert(result, tile);
         }
-        let done: Vec<usize> = p.front.iter().copied().filter(|i| !p.late.contains(i)).collect();
-        c.release(w, &done, at);
+        c.release(w, &done, at, ahead.as_ref());
         let next = c.advance(w, at);
         copy(w, &p.middle);
         (next, late)
+    }
+
+    /// What follows when the late products' stages of the step before the one at `counter` are given back.
+    fn ahead_of_last(&self, w: &mut Writer<'_>, counter: Value) -> Option<Refill> {
+        let by = w.int(self.step);
+        let last = w.arith(OpCode::Sub, counter, by);
+        self.c.ahead(w, &self.c.parts.late, last, self.hi)
     }
 
     fn late(&self, w: &mut Writer<'_>, state: &State) -> Vec<Value> {
@@ -175,16 +186,17 @@ impl Loop<'_, '_> {
         let at = c.advance(w, &state.late);
         let running: Vec<Option<Value>> = state.accumulators.iter().copied().map(Some).collect();
         let running = c.start(w, &c.shape.late, &at, &running);
+        let ahead = self.ahead_of_last(w, open.counter);
         // When only this step's products are in flight, those of the step before have ended.
         w.op(OpCode::MmaWait, &[], &[], &[("left", Attr::Int(running.len() as i64))]);
-        c.release(w, &p.late, &state.late);
+        c.release(w, &p.late, &state.late, ahead.as_ref());
         let next = State { accumulators: running, late: at, ..self.leave(w, vec![], vec![]) };
         let next = State { left: vec![], ..next };
         let results = w.end_for(open, &next.flat());
 
         let last = first.with(&results);
         let tiles = c.wait(w, &last.accumulators, 0);
-        c.release(w, &p.late, &last.late);
+        c.release(w, &p.late, &last.late, None);
         c.release_residents(w, |_| true);
         let ends = c.advance(w, &last.late);
         (self.by_slot(&tiles, &last.others), ends)

@@ -227,6 +227,7 @@ impl Lower<'_> {
             OpCode::Ring | OpCode::Role => {}
             OpCode::Cursor => self.cursor(id),
             OpCode::Advance => self.advance(id),
+            OpCode::Lap => self.lap(id),
             OpCode::Acquire => self.acquire(id),
             OpCode::Fill => self.fill(id),
             OpCode::Await => self.await_stage(id),

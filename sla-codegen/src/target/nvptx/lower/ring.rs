@@ -57,6 +57,14 @@ impl Lower<'_> {
         self.set(op.results[0], next);
     }
 
+    pub(super) fn lap(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let (stage, phase) = self.cursor_of(op.operands[1]);
+        let one = self.t.i32(1);
+        let phase = self.t.bin("arith.xori", phase, one, Ty::I32);
+        self.set(op.results[0], vec![stage, phase]);
+    }
+
     /// `first + stage · bytes`, with `first` in the head.
     fn of_stage(&mut self, ring: &RingPlace, first: Ssa, stage: Ssa, bytes: usize) -> Ssa {
         if ring.stages == 1 {
