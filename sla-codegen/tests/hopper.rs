@@ -73,6 +73,7 @@ fn a_warpgroup_can_copy_for_itself() {
         let scheduled = schedule(&kernel(name), &self_loading()).unwrap_or_else(|e| panic!("{name}: {e:?}"));
         let out = &scheduled.kernel;
         verify(out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+        verify_protocol(out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
         assert_eq!((scheduled.ctas_per_sm, scheduled.grid()), (per_sm, GridKind::Programs), "{name}:\n{out}");
         assert_eq!(count(out, OpCode::Role), 1, "{name}:\n{out}");
         assert_eq!(count(out, OpCode::Acquire), count(out, OpCode::Fill), "{name}:\n{out}");

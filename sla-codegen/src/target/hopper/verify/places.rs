@@ -17,7 +17,7 @@ pub fn is_step(op: &Op) -> bool {
 /// The ring among an op's operands.
 pub fn ring_operand(op: &Op) -> Option<Value> {
     let at = match op.code {
-        OpCode::Acquire | OpCode::Release | OpCode::Await | OpCode::Advance => 0,
+        OpCode::Acquire | OpCode::Release | OpCode::Await | OpCode::Advance | OpCode::Lap => 0,
         OpCode::Fill => 1,
         OpCode::Send => 2,
         _ => return None,

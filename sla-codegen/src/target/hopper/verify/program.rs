@@ -139,7 +139,7 @@ fn steps(k: &Kernel, op: &Op) -> bool {
 
 fn keep(k: &Kernel, needed: &[bool], op: &Op) -> bool {
     is_step(op)
-        || matches!(op.code, OpCode::Yield | OpCode::Cursor | OpCode::Advance | OpCode::Ring)
+        || matches!(op.code, OpCode::Yield | OpCode::Cursor | OpCode::Advance | OpCode::Lap | OpCode::Ring)
         || op.results.iter().any(|r| needed[r.index()])
         || matches!(op.code, OpCode::For | OpCode::If) && steps(k, op)
 }

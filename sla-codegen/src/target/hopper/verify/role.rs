@@ -165,6 +165,11 @@ impl<'k> Role<'k> {
                 let (ring, position) = self.turn(w, op)?;
                 self.set(op.results[0], Val::Cursor(position + 1, Some(ring)));
             }
+            OpCode::Lap => {
+                let (ring, position) = self.turn(w, op)?;
+                let stages = w.rings[ring].slots.len() as u32;
+                self.set(op.results[0], Val::Cursor(position + stages, Some(ring)));
+            }
             OpCode::Cursor => self.set(op.results[0], Val::Cursor(0, None)),
             OpCode::Read => {
                 let Val::View(ring, position) = self.get(op.operands[0]) else { return Ok(Step::Ran) };
