@@ -1,7 +1,7 @@
 //! Sparse-linear attention: softmax attention over the blocks that matter, linear attention over others, as one operator.
 //!
 //! [`attention`] is the operator, [`files`] the tensor files it reads and writes, [`cli`] the program `sla`,
-//! [`demo`] its main job on a real clip.
+//! [`demo`] its main job on a real clip, [`bench`](mod@bench) measures its kernels.
 //!
 //! ```
 //! use sla::{Array, Config, DeviceName, Dtype, Inputs, Request, run};
@@ -19,10 +19,12 @@
 //! ```
 
 pub mod attention;
+pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod files;
 pub mod kernels;
+pub mod progress;
 
 pub use attention::{
     Answer, Array, BlockMask, Blocks, Config, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope,

@@ -1,18 +1,17 @@
 //! `sla demo`: the main job on the bundled clip, with pictures and a report.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use sla_runtime::DeviceName;
 
 use super::error::CliError;
+use super::progress::Bar;
 use crate::attention::run::open;
 use crate::attention::{OperatorError, Share};
-use crate::demo::{DemoError, Outcome, Progress, Scene, Settings, run};
+use crate::demo::{DemoError, Outcome, Scene, Settings, run};
 use crate::files::{FileError, PendingFile};
 
 /// Denoise the bundled clip by dense attention, by SLA, and by each half of SLA alone.
@@ -58,7 +57,7 @@ impl Demo {
         let settings = Settings { seed: self.seed, steps: self.steps, critical: self.critical, scene };
         let mut bar = Bar::new();
         let outcome = run(&device, &settings, &mut bar).map_err(|error| self.failed(error))?;
-        bar.finish();
+        drop(bar);
 
         for (file, (_, bytes)) in pictures.into_iter().zip(&outcome.pictures) {
             file.commit(bytes)?;
@@ -108,42 +107,5 @@ impl Demo {
             "{:.1} s in all. See {place}/comparison.png, mask.png, loss.png and {REPORT}.",
             report.seconds
         )
-    }
-}
-
-/// Progress on standard error: a bar on a terminal, otherwise a line for each piece of work.
-struct Bar {
-    bar: ProgressBar,
-    plain: bool,
-}
-
-impl Bar {
-    fn new() -> Bar {
-        let plain = !std::io::stderr().is_terminal();
-        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(1) };
-        let style = ProgressStyle::with_template("{elapsed:>4} {msg:<36} {wide_bar} {pos}/{len}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Bar { bar, plain }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Progress for Bar {
-    fn begin(&mut self, what: &str, steps: usize) {
-        self.bar.set_length(steps as u64);
-        self.bar.set_position(0);
-        self.bar.set_message(what.to_owned());
-        if self.plain {
-            // A closed standard error takes nothing from the work.
-            let _ = writeln!(std::io::stderr(), "{what} ...");
-        }
-    }
-
-    fn step(&mut self) {
-        self.bar.inc(1);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use thiserror::Error;
 
+use super::bench::BenchCliError;
 use super::emit::EmitError;
 use crate::attention::{ConfigError, InputError, OperatorError};
 use crate::files::FileError;
@@ -41,6 +42,9 @@ pub enum CliError {
     /// A kernel that cannot be emitted.
     #[error(transparent)]
     Emit(#[from] EmitError),
+    /// Kernels that cannot be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchCliError),
     /// A device that computes something else than the reference.
     #[error(
         "{wrong} of {cases} cases are wrong: {output} of {first} is off by {error:.1e}, needed at most {tolerance:.1e}"
@@ -82,6 +86,7 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             CliError::Operator(OperatorError::Failed { .. })
+            | CliError::Bench(BenchCliError::Failed { .. })
             | CliError::Make { .. }
             | CliError::Wrong { .. } => 1,
             CliError::Emit(error) if error.is_internal() => 1,

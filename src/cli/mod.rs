@@ -1,11 +1,13 @@
 //! The program `sla`: one file a command. Errors are one line on stderr; the exit status is 0 only when the work was done.
 
 mod attend;
+mod bench;
 mod check;
 mod demo;
 mod emit;
 mod error;
 mod nearest;
+mod progress;
 mod report;
 
 use std::io::Write;
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     /// Apply the operator to the tensors of a safetensors file.
     Attend(attend::Attend),
+    /// Time kernels on a device, beside what others have for the same.
+    Bench(bench::Bench),
     /// Compare devices with the float64 reference on random problems.
     Check(check::Check),
     /// Denoise the bundled clip by dense attention, by SLA, and by each half of SLA alone.
@@ -39,6 +43,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
+        Ok(Cli { command: Command::Bench(bench) }) => bench.run(),
         Ok(Cli { command: Command::Check(check) }) => check.run(),
         Ok(Cli { command: Command::Demo(demo) }) => demo.run(),
         Ok(Cli { command: Command::Emit(emit) }) => emit.run(),

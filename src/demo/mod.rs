@@ -18,6 +18,7 @@ pub mod score;
 mod study;
 pub mod tokens;
 
+pub use crate::progress::Progress;
 pub use study::{Outcome, run};
 
 use std::ops::Range;
@@ -66,20 +67,6 @@ impl Scene {
     pub fn small() -> Scene {
         Scene { height: 32, width: 32, ..Scene::whole() }
     }
-}
-
-/// Told what is being done.
-pub trait Progress {
-    /// A piece of work begins that has so many steps.
-    fn begin(&mut self, what: &str, steps: usize);
-    /// One of the steps is done.
-    fn step(&mut self);
-}
-
-/// Nobody to tell.
-impl Progress for () {
-    fn begin(&mut self, _: &str, _: usize) {}
-    fn step(&mut self) {}
 }
 
 /// A run that cannot be done.

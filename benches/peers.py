@@ -1,0 +1,261 @@
+"""Times what a user would run instead of this project, on one CUDA GPU; `sla bench --peers` runs this and puts the figures beside its own.
+
+PyTorch's FlashAttention-2 and cuDNN attention, FlexAttention and cuBLAS come with torch. SLA's own Triton kernel and VSA's come with the
+package fastvideo-kernel (its triton_kernels/sla_triton.py is the kernel of thu-ml/SLA), FA-CuTe with flash-attn-4. What is not installed is
+said to be absent, and so is what cannot run a case.
+
+peers.py --cases JSON [--device N] [--seed S] prints one JSON object a line: {"versions": {...}}, then for every case and peer
+{"case", "peer", "note", "ms", "tflops"} or {"case", "peer", "absent"}. A case is {"name", "what": "dense" | "sparse" | "matmul", ...} with
+"shape" [B, H, L, D], "blocks" [BQ, BK] and "kept" [fewest, most] blocks of a row, or "sizes" [M, N, K].
+
+bf16, normal inputs. A figure is the median over launches between two events, each after 256 MB were overwritten, 0.3 s of them after 0.1 s of
+warming up. TFLOP/s counts work done: 4 D for each pair of a query and a key it attends to, 2 M N K for a product.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import sys
+
+
+def say(**fields):
+    print(json.dumps(fields), flush=True)
+
+
+def reason(error):
+    """An exception in one short line."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"not installed: {error.name}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}"
+
+
+class Cannot(Exception):
+    """A peer that does not have what a case needs."""
+
+    def __str__(self):
+        return self.args[0]
+
+
+class Bench:
+    """Inputs, lists and timing on one GPU."""
+
+    def __init__(self, torch, device, seed):
+        self.torch, self.seed = torch, seed
+        torch.cuda.set_device(device)
+        self.device = torch.device("cuda", device)
+        self.cache = torch.empty(64 << 20, dtype=torch.int32, device=self.device)
+
+    def normal(self, *shape, count=1):
+        generator = self.torch.Generator(device=self.device).manual_seed(self.seed)
+        make = lambda: self.torch.randn(shape, device=self.device, dtype=self.torch.bfloat16, generator=generator)
+        return [make() for _ in range(count)]
+
+    def event(self):
+        event = self.torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def turn(self, launch, count):
+        marks = []
+        for _ in range(count):
+            self.cache.zero_()
+            start = self.event()
+            launch()
+            marks.append((start, self.event()))
+        self.torch.cuda.synchronize()
+        return [start.elapsed_time(end) for start, end in marks]
+
+    def median_ms(self, launch):
+        launch()
+        self.torch.cuda.synchronize()
+        each = max(1e-3, min(self.turn(launch, 3)))
+        for _ in range(max(1, int(100 / each))):
+            launch()
+        return statistics.median(self.turn(launch, max(5, min(500, int(300 / each)))))
+
+    def rows(self, heads, rows, blocks, kept):
+        """A random 0/1 block mask [*heads, rows, blocks]; half of the rows keep kept[0] blocks, the others kept[1]."""
+        torch = self.torch
+        generator = torch.Generator(device=self.device).manual_seed(self.seed)
+        rank = torch.rand(*heads, rows, blocks, device=self.device, generator=generator).argsort(-1).argsort(-1)
+        mixed = torch.rand(*heads, rows, device=self.device, generator=generator).argsort(-1)
+        count = torch.where(mixed < rows // 2, kept[0], kept[1])
+        return (rank < count[..., None]).to(torch.int32)
+
+    def lists(self, mask):
+        """Counts and indices of a block mask, the kept ones first."""
+        index = mask.argsort(dim=-1, descending=True, stable=True)
+        return mask.sum(-1).to(self.torch.int32).contiguous(), index.to(self.torch.int32).contiguous()
+
+
+def pairs(mask, length, bq, bk):
+    """Pairs of a query and a key that a block mask keeps; the last blocks may be ragged."""
+    rows, blocks = mask.shape[-2:]
+    edge = lambda n, size: [min(size, length - i * size) for i in range(n)]
+    total = mask.double().sum(dim=tuple(range(mask.dim() - 2))).cpu()
+    q, k = edge(rows, bq), edge(blocks, bk)
+    weights = total.new_tensor(q)[:, None] * total.new_tensor(k)[None, :]
+    return float((total * weights).sum())
+
+
+def dense_peers(bench, case):
+    torch, shape = bench.torch, case["shape"]
+    batch, heads, length, dim = shape
+    work = 4.0 * batch * heads * length * length * dim
+
+    def sdpa(backend):
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        q, k, v = bench.normal(*shape, count=3)
+        with sdpa_kernel(getattr(SDPBackend, backend)):
+            return bench.median_ms(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)), work, None
+
+    def cute():
+        from flash_attn.cute.interface import flash_attn_func
+
+        q, k, v = [t.transpose(1, 2).contiguous() for t in bench.normal(*shape, count=3)]
+        return bench.median_ms(lambda: flash_attn_func(q, k, v)), work, None
+
+    return [
+        ("FlashAttention-2", lambda: sdpa("FLASH_ATTENTION")),
+        ("cuDNN", lambda: sdpa("CUDNN_ATTENTION")),
+        ("FA-CuTe", cute),
+    ]
+
+
+def sparse_peers(bench, case):
+    torch, shape = bench.torch, case["shape"]
+    batch, heads, length, dim = shape
+    (bq, bk), kept = case["blocks"], case["kept"]
+
+    def random_mask(q, k, counts):
+        mask = bench.rows((batch, heads), -(-length // q), -(-length // k), counts)
+        return mask, 4.0 * dim * pairs(mask, length, q, k)
+
+    def wide():
+        """The same share of the keys in blocks of 128 by 128."""
+        if length % 128:
+            raise Cannot(f"not measured at a length of {length}, which 128 does not divide")
+        blocks = length // 128
+        counts = [max(1, min(blocks, int(n * bk / 128 + 0.5))) for n in kept]
+        mask, work = random_mask(128, 128, counts)
+        shown = str(counts[0]) if counts[0] == counts[1] else f"{counts[0]} or {counts[1]}"
+        return mask, work, f"128x128 blocks, {shown} of {blocks}"
+
+    def sla():
+        from fastvideo_kernel.triton_kernels.sla_triton import _attention
+
+        if kept[0] != kept[1]:
+            raise Cannot("its rows have one length")
+        q, k, v = bench.normal(*shape, count=3)
+        mask, work = random_mask(bq, bk, kept)
+        index = bench.lists(mask)[1][..., : kept[0]].long().contiguous()
+        mask = mask.to(torch.int8)
+        return bench.median_ms(lambda: _attention.apply(q, k, v, mask, index, kept[0], bq, bk)), work, None
+
+    def vsa():
+        os.environ["FASTVIDEO_KERNEL_VSA_FORCE_TRITON"] = os.environ["FASTVIDEO_VSA_TRITON"] = "1"
+        import fastvideo_kernel.block_sparse_attn  # noqa: F401  (the package rebinds the name to a function)
+
+        if (bq, bk) != (64, 64) or length % 64:
+            raise Cannot("it has whole blocks of 64x64 only")
+        module = sys.modules["fastvideo_kernel.block_sparse_attn"]
+        q, k, v = bench.normal(*shape, count=3)
+        mask, work = random_mask(64, 64, kept)
+        count, index = bench.lists(mask)
+        size = torch.full((length // 64,), 64, device=bench.device, dtype=torch.int32)
+        index = index[..., : kept[1]].contiguous()
+        run = lambda: module.block_sparse_attn_from_indices(q, k, v, index, count, size)
+        return bench.median_ms(run), work, None
+
+    def flex():
+        from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+        mask, work, note = wide()
+        q, k, v = bench.normal(*shape, count=3)
+        count, index = bench.lists(mask)
+        none = torch.zeros_like(count), torch.zeros_like(index)
+        blocks = BlockMask.from_kv_blocks(*none, count, index, BLOCK_SIZE=(128, 128))
+        compiled = torch.compile(flex_attention)
+        return bench.median_ms(lambda: compiled(q, k, v, block_mask=blocks)), work, note
+
+    def cute():
+        from flash_attn.cute.block_sparsity import BlockSparseTensorsTorch
+        from flash_attn.cute.interface import _flash_attn_fwd
+
+        mask, work, note = wide()
+        q, k, v = [t.transpose(1, 2).contiguous() for t in bench.normal(*shape, count=3)]
+        count, index = bench.lists(mask)
+        lists = BlockSparseTensorsTorch(
+            full_block_cnt=count,
+            full_block_idx=index,
+            mask_block_cnt=torch.zeros_like(count),
+            mask_block_idx=torch.zeros_like(index),
+            block_size=(128, 128),
+        )
+        options = dict(tile_mn=(128, 128), block_sparse_tensors=lists, causal=False, return_lse=True)
+        return bench.median_ms(lambda: _flash_attn_fwd(q, k, v, **options)), work, note
+
+    return [("SLA (Triton)", sla), ("VSA (Triton)", vsa), ("FlexAttention", flex), ("FA-CuTe", cute)]
+
+
+def matmul_peers(bench, case):
+    m, n, k = case["sizes"]
+
+    def cublas():
+        (a,), (b,) = bench.normal(m, k), bench.normal(k, n)
+        out = bench.torch.empty(m, n, device=bench.device, dtype=bench.torch.bfloat16)
+        return bench.median_ms(lambda: bench.torch.matmul(a, b, out=out)), 2.0 * m * n * k, None
+
+    return [("cuBLAS", cublas)]
+
+
+GROUPS = {"dense": dense_peers, "sparse": sparse_peers, "matmul": matmul_peers}
+
+
+def versions():
+    names = ("torch", "triton", "fastvideo-kernel", "flash-attn-4", "nvidia-cutlass-dsl")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cases", required=True)
+    parser.add_argument("--device", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    found = versions()
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise Cannot("PyTorch finds no CUDA GPU")
+        bench = Bench(torch, arguments.device, arguments.seed)
+        found["gpu"] = torch.cuda.get_device_name(arguments.device)
+    except Exception as error:
+        say(versions=found)
+        sys.exit(str(error) if isinstance(error, Cannot) else reason(error))
+    say(versions=found)
+    for case in json.loads(arguments.cases):
+        for peer, run in GROUPS[case["what"]](bench, case):
+            row = dict(case=case["name"], peer=peer)
+            try:
+                with bench.torch.no_grad():
+                    ms, work, note = run()
+                say(**row, note=note, ms=ms, tflops=work / ms / 1e9)
+                bench.torch.cuda.empty_cache()
+            except Exception as error:  # a peer that cannot run here is a row too
+                say(**row, absent=str(error) if isinstance(error, Cannot) else reason(error))
+
+
+if __name__ == "__main__":
+    main()

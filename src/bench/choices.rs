@@ -1,0 +1,32 @@
+//! The constants and settings that each kernel is measured with, unless the user names others: the one place for tuned choices.
+
+use sla_codegen::{Arch, Target};
+
+use super::case::Work;
+
+/// How one kernel is best run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Constants by name. Those of lists (`BQ`, `BK` of block-sparse kernels) follow from the case and are not here.
+    pub consts: &'static [(&'static str, i64)],
+    /// Settings of the compiler, as `sla bench --set` takes them.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+const fn consts(consts: &'static [(&'static str, i64)]) -> Choice {
+    Choice { consts, settings: &[] }
+}
+
+/// The choice for a piece of work on a target; `None` is the interpreter.
+pub fn choose(work: &Work, target: Option<Target>) -> Choice {
+    let hopper = target == Some(Target::Cuda(Arch::Sm90a));
+    let gpu = matches!(target, Some(Target::Cuda(_)));
+    match work {
+        Work::Dense(_) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
+        Work::Dense(_) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
+        Work::Dense(_) => consts(&[("BQ", 64), ("BK", 64)]),
+        Work::Sparse(..) => consts(&[]),
+        Work::Matmul(_) if hopper => consts(&[("BM", 128), ("BN", 256), ("BK", 64)]),
+        Work::Matmul(_) => consts(&[("BM", 128), ("BN", 128), ("BK", 32)]),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a run of measurements found, as it is written to JSON.
+
+use serde::Serialize;
+use sla_runtime::Resources;
+
+use super::case::{Case, Goal};
+use super::peers::Peers;
+use super::stats::Summary;
+use super::timing::Plan;
+use super::verify::Errors;
+
+/// How figures came about, for whoever reads the JSON.
+pub const METHOD: &str = "bf16, normal inputs; each kernel checked against float64 on sampled tiles before it is timed; events around \
+     single launches, caches overwritten before each; kernels take turns, rounds times; median of all launches; bursts are single \
+     launches after a rest; TFLOP/s counts work done (4 pairs D for attention, pairs of a query and a key it attends to; 2 M N K)";
+
+/// A run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Version of the program.
+    pub version: &'static str,
+    /// The device and the hardware behind it.
+    pub device: String,
+    /// How it was measured.
+    pub method: &'static str,
+    /// How much was measured.
+    pub plan: Plan,
+    /// Seed of inputs and lists.
+    pub seed: u64,
+    /// Seconds since 1970.
+    pub unix_time: u64,
+    /// Every case with every variant.
+    pub rows: Vec<Row>,
+    /// What others have, if they were asked.
+    pub peers: Option<Peers>,
+}
+
+/// One case with one variant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub case: Case,
+    /// Sizes for people.
+    pub sizes: String,
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// What the user asked to be different; empty for the chosen constants.
+    pub variant: String,
+    /// The kernel's constants.
+    pub consts: String,
+    /// Floating-point operations of a launch.
+    pub flops: f64,
+    /// Seconds of the first launch, which compiles.
+    pub first_seconds: Option<f64>,
+    /// What the kernel takes of a GPU.
+    pub takes: Option<Takes>,
+    /// How far it is from the right answer.
+    pub errors: Option<Errors>,
+    /// How long it takes.
+    pub time: Option<Time>,
+    /// Why it was not measured.
+    pub failed: Option<String>,
+}
+
+/// How long a kernel takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Time {
+    /// Milliseconds of all timed launches.
+    pub ms: Summary,
+    /// The median of each round, in milliseconds.
+    pub rounds_ms: Vec<f64>,
+    /// 10^12 operations per second at the median.
+    pub tflops: f64,
+    /// Milliseconds of single launches after a rest.
+    pub burst_ms: Option<Summary>,
+    /// 10^12 operations per second at their median.
+    pub burst_tflops: Option<f64>,
+    /// Microseconds of the host for one launch, the median; on a GPU only.
+    pub host_us: Option<f64>,
+    /// The GPU's clock while it ran, where that can be read.
+    pub mhz: Option<f64>,
+    /// The GPU's power while it ran, where that can be read.
+    pub watts: Option<f64>,
+}
+
+/// What a kernel takes of a GPU. Sizes are in bytes.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)] // the names are those of `Resources`
+pub struct Takes {
+    pub threads: u32,
+    pub registers: u32,
+    pub local: u32,
+    pub shared: u32,
+    pub blocks_per_sm: u32,
+    pub persistent: bool,
+    pub maps: usize,
+    /// Whether ptxas assembled it, rather than the driver.
+    pub ptxas: bool,
+    pub spill_stores: Option<u32>,
+    pub spill_loads: Option<u32>,
+    /// What ptxas remarked.
+    pub notes: Vec<String>,
+}
+
+impl From<Resources> for Takes {
+    fn from(r: Resources) -> Takes {
+        let report = r.report.as_ref();
+        Takes {
+            threads: r.threads,
+            registers: r.registers,
+            local: r.local_bytes,
+            shared: r.shared_bytes,
+            blocks_per_sm: r.blocks_per_sm,
+            persistent: r.persistent,
+            maps: r.maps,
+            ptxas: report.is_some(),
+            spill_stores: report.map(|r| r.spill_stores),
+            spill_loads: report.map(|r| r.spill_loads),
+            notes: r.report.map_or_else(Vec::new, |r| r.notes),
+        }
+    }
+}
+
+impl Record {
+    /// Whether a row reaches its goal; `None` without a goal or a time.
+    pub fn reached(&self, row: &Row) -> Option<bool> {
+        let speed = row.time.as_ref()?.tflops;
+        match row.case.goal? {
+            Goal::Tflops(least) => Some(speed >= least),
+            Goal::Within { of, percent } => {
+                let other = self.rows.iter().filter(|r| r.case.name == of && r.variant == row.variant);
+                let best = other.filter_map(|r| Some(r.time.as_ref()?.tflops)).reduce(f64::max)?;
+                Some(speed >= best / (1.0 + percent / 100.0))
+            }
+        }
+    }
+
+    /// The rows that were not measured.
+    pub fn failures(&self) -> impl Iterator<Item = (&Row, &str)> {
+        self.rows.iter().filter_map(|row| Some((row, row.failed.as_deref()?)))
+    }
+}

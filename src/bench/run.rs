@@ -1,0 +1,188 @@
+//! A whole run: every case with every variant is made, checked and then timed in turns with all others.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sla_codegen::Options;
+use sla_dsl::lang::Consts;
+use sla_runtime::{Device, DeviceName, RuntimeError};
+
+use super::case::Case;
+use super::clock::Clock;
+use super::problem::{Operands, Problem};
+use super::record::{METHOD, Record, Row, Takes, Time};
+use super::stats::{Summary, median};
+use super::timing::{Bursts, Plan, Timer, Turn};
+use super::variant::{Variant, VariantError};
+use super::verify::{Expected, Wrong, compare, expected};
+use crate::progress::Progress;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// Variants of each.
+    pub variants: Vec<Variant>,
+    /// How much.
+    pub plan: Plan,
+    /// Determines inputs, lists and the tiles that are checked.
+    pub seed: u64,
+}
+
+/// A run that cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A variant that a case does not have.
+    #[error(transparent)]
+    Variant(#[from] VariantError),
+    /// A device that fails.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+/// A case with a variant that is timed.
+struct Entry {
+    row: usize,
+    problem: usize,
+    consts: Consts,
+    options: Options,
+    each: Duration,
+    turns: Vec<Turn>,
+    bursts: Bursts,
+}
+
+/// Measures. A variant that does not compile, fails or is wrong is a row that says so.
+///
+/// # Errors
+/// [`BenchError`]: a variant that no case has, before anything runs; a device that fails at something else than a kernel.
+pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> Result<Record, BenchError> {
+    let Request { cases, variants, plan, seed } = request;
+    let plain = &[Variant::default()][..];
+    let variants = if variants.is_empty() { plain } else { variants };
+    progress.begin("inputs", cases.len());
+    let mut operands = Operands::new(device, *seed);
+    let mut problems = Vec::new();
+    for &case in cases {
+        problems.push(Problem::new(case, &mut operands)?);
+        progress.step();
+    }
+    let mut chosen = Vec::new();
+    for (at, problem) in problems.iter().enumerate() {
+        for variant in variants {
+            let (consts, options) = variant.apply(problem, &device.options())?;
+            chosen.push((at, variant, consts, options));
+        }
+    }
+
+    let mut timer = Timer::new(device, *plan)?;
+    let (mut rows, mut entries): (Vec<Row>, Vec<Entry>) = (Vec::new(), Vec::new());
+    let mut right: Option<(usize, Expected)> = None;
+    progress.begin("compiling and checking", chosen.len());
+    for (at, variant, consts, options) in chosen {
+        let problem = &mut problems[at];
+        let right = match right.take().filter(|(of, _)| *of == at) {
+            Some(known) => right.insert(known),
+            None => right.insert((at, expected(problem, *seed)?)),
+        };
+        let mut row = plain_row(problem, variant, &consts);
+        match check(device, &mut timer, problem, &right.1, (&consts, &options), &mut row) {
+            Ok(each) => entries.push(Entry {
+                row: rows.len(),
+                problem: at,
+                consts,
+                options,
+                each,
+                turns: Vec::new(),
+                bursts: Bursts::default(),
+            }),
+            Err(wrong) => row.failed = Some(wrong.to_string()),
+        }
+        rows.push(row);
+        progress.step();
+    }
+
+    let clock = device.bus_id().and_then(|id| Clock::start(&id));
+    progress.begin("timing", plan.rounds * entries.len());
+    for _ in 0..plan.rounds {
+        for entry in &mut entries {
+            let Entry { consts, options, each, .. } = entry;
+            let turn = timer.turn(*each, || problems[entry.problem].launch(consts, options))?;
+            entry.turns.push(turn);
+            progress.step();
+        }
+    }
+    progress.begin("single launches after a rest", entries.len());
+    for entry in &mut entries {
+        let Entry { consts, options, .. } = entry;
+        entry.bursts = timer.bursts(|| problems[entry.problem].launch(consts, options))?;
+        progress.step();
+    }
+    for entry in &entries {
+        rows[entry.row].time = time(device, rows[entry.row].flops, entry, clock.as_ref());
+    }
+    Ok(Record {
+        version: env!("CARGO_PKG_VERSION"),
+        device: device.describe(),
+        method: METHOD,
+        plan: *plan,
+        seed: *seed,
+        unix_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+        rows,
+        peers: None,
+    })
+}
+
+fn plain_row(problem: &Problem, variant: &Variant, consts: &Consts) -> Row {
+    Row {
+        case: problem.case,
+        sizes: problem.case.work.to_string(),
+        kernel: problem.kernel.name,
+        variant: variant.to_string(),
+        consts: consts.to_string(),
+        flops: problem.flops(),
+        first_seconds: None,
+        takes: None,
+        errors: None,
+        time: None,
+        failed: None,
+    }
+}
+
+/// Compiles, runs and checks a kernel; then tells roughly how long it takes.
+fn check(
+    device: &Device,
+    timer: &mut Timer,
+    problem: &mut Problem,
+    right: &Expected,
+    (consts, options): (&Consts, &Options),
+    row: &mut Row,
+) -> Result<Duration, Wrong> {
+    problem.clear()?;
+    let start = Instant::now();
+    problem.launch(consts, options)?;
+    device.synchronize()?;
+    row.first_seconds = Some(start.elapsed().as_secs_f64());
+    row.takes = problem.resources(consts, options)?.map(Takes::from);
+    row.errors = Some(compare(problem, right)?);
+    Ok(timer.estimate(|| problem.launch(consts, options))?)
+}
+
+fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Option<Time> {
+    let tflops = |ms: f64| flops / ms.max(1e-9) / 1e9;
+    let all: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.samples.iter().copied()).collect();
+    let ms = Summary::of(&all)?;
+    let burst = Summary::of(&entry.bursts.samples);
+    let stretches: Vec<_> = entry.turns.iter().map(|turn| (turn.from, turn.to)).collect();
+    let read = clock.and_then(|clock| clock.during(&stretches));
+    let gpu = matches!(device.name(), DeviceName::Cuda(_));
+    Some(Time {
+        ms,
+        rounds_ms: entry.turns.iter().filter_map(|turn| median(&turn.samples)).collect(),
+        tflops: tflops(ms.median),
+        burst_ms: burst,
+        burst_tflops: burst.map(|b| tflops(b.median)),
+        host_us: median(&entry.bursts.host_us).filter(|_| gpu),
+        mhz: read.map(|(mhz, _)| mhz),
+        watts: read.map(|(_, watts)| watts),
+    })
+}

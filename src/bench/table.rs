@@ -1,0 +1,114 @@
+//! A record as a table for people: our rows, and beneath each case what peers take for the same.
+
+use std::fmt;
+
+use super::case::Goal;
+use super::peers::{Figure, Peers};
+use super::record::{Record, Row};
+
+/// Letters of a reason; the JSON has all of it.
+const REASON: usize = 200;
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}, {} rounds, bf16", self.device, self.plan.rounds)?;
+        writeln!(
+            f,
+            "{:<16} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7}",
+            "case",
+            "sizes, variant",
+            "ms",
+            "p90",
+            "TFLOP/s",
+            "burst",
+            "goal",
+            "error",
+            "MHz",
+            "regs",
+            "spill",
+            "host us"
+        )?;
+        for (i, row) in self.rows.iter().enumerate() {
+            self.write_row(row, f)?;
+            if self.rows.get(i + 1).is_none_or(|next| next.case.name != row.case.name)
+                && let Some(peers) = &self.peers
+            {
+                write_peers(peers, row, f)?;
+            }
+        }
+        match &self.peers {
+            Some(Peers { failed: Some(reason), .. }) => writeln!(f, "peers were not measured: {reason}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Record {
+    fn write_row(&self, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match row.variant.as_str() {
+            "" => row.sizes.clone(),
+            variant => variant.to_owned(),
+        };
+        let Some(time) = &row.time else {
+            let reason: String =
+                row.failed.as_deref().unwrap_or("not measured").chars().take(REASON).collect();
+            return writeln!(f, "{:<16} {what:<46} failed: {reason}", row.case.name);
+        };
+        let goal = match row.case.goal {
+            None => String::new(),
+            Some(Goal::Tflops(least)) => format!(">= {least:.0}"),
+            Some(Goal::Within { of, percent }) => format!("{of} -{percent:.0} %"),
+        };
+        let mark = match self.reached(row) {
+            Some(true) => "+",
+            Some(false) => "-",
+            None => " ",
+        };
+        let spill = row.takes.as_ref().map(|t| match t.spill_stores {
+            Some(bytes) => bytes.to_string(),
+            None => format!("{}?", t.local),
+        });
+        writeln!(
+            f,
+            "{:<16} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7}",
+            row.case.name,
+            time.ms.median,
+            time.ms.p90,
+            speed(Some(time.tflops)),
+            speed(time.burst_tflops),
+            goal,
+            row.errors.map_or(String::new(), |e| format!("{:.1e}", e.out)),
+            time.mhz.map_or(String::new(), |mhz| format!("{mhz:.0}")),
+            row.takes.as_ref().map_or(String::new(), |t| t.registers.to_string()),
+            spill.unwrap_or_default(),
+            time.host_us.map_or(String::new(), |us| format!("{us:.1}")),
+        )
+    }
+}
+
+fn write_peers(peers: &Peers, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for figure in peers.figures.iter().filter(|figure| figure.case == row.case.name) {
+        let Figure { peer, note, .. } = figure;
+        let name = match note.as_deref() {
+            Some(note) => format!("{peer}, {note}"),
+            None => peer.clone(),
+        };
+        match (figure.ms, figure.absent.as_deref()) {
+            (Some(ms), _) => {
+                writeln!(f, "  {name:<61} {ms:>9.4} {:>8} {:>8}", "", speed(figure.tflops))?;
+            }
+            (None, reason) => writeln!(f, "  {name:<61} {}", reason.unwrap_or("not measured"))?,
+        }
+    }
+    Ok(())
+}
+
+/// A speed with three figures, whether of a GPU or of a slow host.
+fn speed(tflops: Option<f64>) -> String {
+    match tflops {
+        None => String::new(),
+        Some(t) if t >= 100.0 => format!("{t:.0}"),
+        Some(t) if t >= 1.0 => format!("{t:.1}"),
+        Some(t) => format!("{t:.4}"),
+    }
+}

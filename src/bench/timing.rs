@@ -1,0 +1,179 @@
+//! The protocol of a measurement. Kernels that are compared take turns, so that a GPU that grows warm does so for all of them; caches are
+//! overwritten before every launch that is timed; single launches after a rest show what power and heat take from the sustained ones.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sla_runtime::{Device, RuntimeError, Scrubber};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Turns of every kernel.
+    pub rounds: usize,
+    /// Launches that are not timed, at the start of a turn.
+    pub warm: Duration,
+    /// Launches that are timed, in a turn.
+    pub sample: Duration,
+    /// Single launches after a rest.
+    pub bursts: usize,
+    /// The rest before each.
+    pub rest: Duration,
+}
+
+/// Fewest and most timed launches of a turn.
+const FEWEST: usize = 3;
+const MOST: usize = 500;
+
+/// A turn of one kernel.
+pub struct Turn {
+    /// Milliseconds of each timed launch.
+    pub samples: Vec<f64>,
+    /// When timed launches began and had ended.
+    pub from: Instant,
+    /// As above.
+    pub to: Instant,
+}
+
+/// Single launches after rests.
+#[derive(Default)]
+pub struct Bursts {
+    /// Milliseconds of each.
+    pub samples: Vec<f64>,
+    /// Microseconds that each call took on the host.
+    pub host_us: Vec<f64>,
+}
+
+/// Measures launches on one device.
+pub struct Timer {
+    device: Device,
+    scrubber: Scrubber,
+    plan: Plan,
+}
+
+impl Timer {
+    /// Prepares a device.
+    ///
+    /// # Errors
+    /// A device that fails, or no memory left.
+    pub fn new(device: &Device, plan: Plan) -> Result<Timer, RuntimeError> {
+        Ok(Timer { device: device.clone(), scrubber: device.scrubber()?, plan })
+    }
+
+    /// Roughly how long a launch takes, from the shortest of a few.
+    ///
+    /// # Errors
+    /// Whatever a launch returns.
+    pub fn estimate(
+        &mut self,
+        mut launch: impl FnMut() -> Result<(), RuntimeError>,
+    ) -> Result<Duration, RuntimeError> {
+        let mut shortest = Duration::MAX;
+        for _ in 0..2 {
+            shortest = shortest.min(self.one(&mut launch)?.0);
+        }
+        Ok(shortest)
+    }
+
+    /// One turn of a kernel whose launches take about `each`.
+    ///
+    /// # Errors
+    /// Whatever a launch returns.
+    pub fn turn(
+        &mut self,
+        each: Duration,
+        mut launch: impl FnMut() -> Result<(), RuntimeError>,
+    ) -> Result<Turn, RuntimeError> {
+        for _ in 0..count(self.plan.warm, each, 1) {
+            launch()?;
+        }
+        self.device.synchronize()?;
+        let from = Instant::now();
+        let mut marks = Vec::new();
+        for _ in 0..count(self.plan.sample, each, FEWEST) {
+            self.scrubber.scrub()?;
+            let start = self.device.mark()?;
+            launch()?;
+            marks.push((start, self.device.mark()?));
+        }
+        self.device.synchronize()?;
+        let to = Instant::now();
+        let milliseconds =
+            |(start, end): &(_, _)| Ok(1e3 * sla_runtime::Mark::until(start, end)?.as_secs_f64());
+        let samples = marks.iter().map(milliseconds).collect::<Result<_, RuntimeError>>()?;
+        Ok(Turn { samples, from, to })
+    }
+
+    /// Single launches, each after a rest.
+    ///
+    /// # Errors
+    /// Whatever a launch returns.
+    pub fn bursts(
+        &mut self,
+        mut launch: impl FnMut() -> Result<(), RuntimeError>,
+    ) -> Result<Bursts, RuntimeError> {
+        let mut bursts = Bursts::default();
+        for _ in 0..self.plan.bursts {
+            self.device.synchronize()?;
+            sleep(self.plan.rest);
+            let (time, host) = self.one(&mut launch)?;
+            bursts.samples.push(1e3 * time.as_secs_f64());
+            bursts.host_us.push(1e6 * host.as_secs_f64());
+        }
+        Ok(bursts)
+    }
+
+    /// A single launch: the device's time, and that of the call.
+    fn one(
+        &mut self,
+        launch: &mut impl FnMut() -> Result<(), RuntimeError>,
+    ) -> Result<(Duration, Duration), RuntimeError> {
+        self.scrubber.scrub()?;
+        let start = self.device.mark()?;
+        let call = Instant::now();
+        launch()?;
+        let host = call.elapsed();
+        let end = self.device.mark()?;
+        Ok((start.until(&end)?, host))
+    }
+}
+
+/// Launches of so long that fill a time.
+fn count(time: Duration, each: Duration, fewest: usize) -> usize {
+    let launches = time.as_secs_f64() / each.as_secs_f64().max(1e-6);
+    (launches as usize).clamp(fewest, MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_has_as_many_launches_as_fit_its_time() {
+        let ms = Duration::from_millis;
+        assert_eq!(count(ms(100), ms(10), FEWEST), 10);
+        assert_eq!(count(ms(100), ms(90), FEWEST), FEWEST);
+        assert_eq!(count(ms(100), Duration::ZERO, FEWEST), MOST);
+    }
+
+    #[test]
+    fn samples_are_times_of_launches() {
+        let plan =
+            Plan { rounds: 1, warm: Duration::ZERO, sample: Duration::ZERO, bursts: 2, rest: Duration::ZERO };
+        let mut timer = Timer::new(&Device::cpu(), plan).unwrap();
+        let (mut launches, pause) = (0, Duration::from_millis(3));
+        let mut launch = || {
+            launches += 1;
+            sleep(pause);
+            Ok(())
+        };
+        assert!(timer.estimate(&mut launch).unwrap() >= pause);
+        let turn = timer.turn(pause, &mut launch).unwrap();
+        let bursts = timer.bursts(&mut launch).unwrap();
+        assert_eq!((turn.samples.len(), bursts.samples.len(), launches), (3, 2, 2 + 1 + 3 + 2));
+        assert!(turn.samples.iter().chain(&bursts.samples).all(|&ms| (3.0..1e3).contains(&ms)));
+        assert!(turn.to - turn.from >= 3 * pause);
+        assert!(bursts.host_us.iter().all(|&us| us >= 3e3));
+    }
+}

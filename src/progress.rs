@@ -1,0 +1,15 @@
+//! Telling somebody how far long work is. What is shown, and where, is the listener's business.
+
+/// Told what is being done.
+pub trait Progress {
+    /// A piece of work begins that has so many steps.
+    fn begin(&mut self, what: &str, steps: usize);
+    /// One of the steps is done.
+    fn step(&mut self);
+}
+
+/// Nobody to tell.
+impl Progress for () {
+    fn begin(&mut self, _: &str, _: usize) {}
+    fn step(&mut self) {}
+}
