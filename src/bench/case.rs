@@ -201,7 +201,7 @@ impl Case {
     pub fn at(self, sizes: &Sizes) -> Case {
         let shape = |old: Shape| {
             let [batch, heads, length] = sizes.attention.unwrap_or([old.batch, old.heads, old.length]);
-            let ragged = old.length % 64 != 0 && sizes.attention.is_some() && length > RAGGED;
+            let ragged = !old.length.is_multiple_of(64) && sizes.attention.is_some() && length > RAGGED;
             let length = if ragged { length - RAGGED } else { length };
             Shape { batch, heads, length, dim: sizes.dim.unwrap_or(old.dim) }
         };

@@ -244,7 +244,7 @@ fn product(problem: &Problem, rows: &[usize]) -> Result<Vec<Sample>, RuntimeErro
     let b = problem.inputs[1].to_f32()?;
     let n = problem.inputs[1].shape()[1];
     let left = rows.iter().map(|&row| {
-        let place = vec![row..row + 1];
+        let place = Vec::from([Range { start: row, end: row + 1 }]);
         Ok((part(&problem.inputs[0], &place)?.to_f32()?, place))
     });
     let left = left.collect::<Result<Vec<_>, RuntimeError>>()?;
