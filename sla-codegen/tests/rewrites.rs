@@ -80,3 +80,32 @@ fn masks_behind_a_guard_choose_the_same() {
     // All but those without a mask by position.
     assert!(guarded > CASES, "{guarded} of {} guarded", 2 * CASES);
 }
+
+#[test]
+fn two_blocks_a_step_are_the_same_blocks() {
+    let mut paired = 0;
+    for seed in 0..CASES {
+        let case = Case::attention(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let before = optimise(&case.kernel).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let mut after = before.clone();
+        passes::pair_blocks(&mut after);
+        if !has(&after, OpCode::Concat) {
+            assert_eq!(before.to_string(), after.to_string(), "seed {seed}");
+            continue;
+        }
+        paired += 1;
+        let expected = run(&case, &before);
+        let check = |kernel: &Kernel| {
+            verify(kernel).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{before}\n{kernel}"));
+            expected.compare(&run(&case, kernel)).unwrap_or_else(|e| panic!("{e}\n{before}\n{kernel}"));
+        };
+        check(&after);
+        passes::reference_max(&mut after);
+        check(&after);
+        passes::guard_masks(&mut after);
+        check(&after);
+        assert!(has(&after, OpCode::Vote) && has(&after, OpCode::If), "seed {seed}: {after}");
+    }
+    // Those over a list, without a second accumulator.
+    assert!(paired > CASES / 4, "{paired} of {CASES} paired");
+}

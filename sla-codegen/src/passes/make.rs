@@ -19,6 +19,16 @@ impl<'k> Maker<'k> {
         Maker { kernel, loc, made: Vec::new() }
     }
 
+    /// What follows comes from the user's code at `loc`.
+    pub fn at(&mut self, loc: Loc) {
+        self.loc = loc;
+    }
+
+    /// Takes an op that there is already.
+    pub fn keep(&mut self, id: OpId) {
+        self.made.push(id);
+    }
+
     /// The ops, in order.
     pub fn finish(self) -> Vec<OpId> {
         self.made
@@ -58,6 +68,11 @@ impl<'k> Maker<'k> {
     /// A constant; a tile of it where `ty` is a tile.
     pub fn constant(&mut self, value: Scalar, ty: Type) -> Value {
         self.op(OpCode::Const, &[], &[("value", Attr::Scalar(value))], ty)
+    }
+
+    /// An `i32` constant.
+    pub fn int(&mut self, value: i64) -> Value {
+        self.constant(Scalar::Int(value), Type::Scalar(Elem::I32))
     }
 
     /// An element-wise op whose result is of its first operand's type.

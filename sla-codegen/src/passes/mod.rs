@@ -3,7 +3,8 @@
 //! A pass takes a verified kernel and leaves a verified kernel with the same meaning, up to the freedom that the semantics of
 //! [`sla_dsl::ir`] give (the order of sums, one rounding instead of two in `fma`, faults that no longer happen).
 //!
-//! [`reference_max`] makes ops that only some targets have, [`guard_masks`] branches that pay on some; the schedules of such targets call them.
+//! [`pair_blocks`], [`reference_max`] and [`guard_masks`], in this order, are for targets that have the ops they make and on which they pay: the
+//! schedules of such targets call them.
 
 mod canonicalise;
 mod cse;
@@ -11,6 +12,7 @@ mod dce;
 mod guard_masks;
 mod licm;
 mod make;
+mod pair_blocks;
 mod reference_max;
 pub mod rewrite;
 
@@ -19,4 +21,5 @@ pub use cse::cse;
 pub use dce::dce;
 pub use guard_masks::guard_masks;
 pub use licm::licm;
+pub use pair_blocks::pair_blocks;
 pub use reference_max::reference_max;

@@ -72,3 +72,8 @@ fn reference_max() {
 fn guard_masks() {
     run("guard_masks", passes::guard_masks);
 }
+
+#[test]
+fn pair_blocks() {
+    run("pair_blocks", passes::pair_blocks);
+}

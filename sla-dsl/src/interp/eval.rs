@@ -60,6 +60,7 @@ pub fn eval(op: &Op, operands: &[&Type], result: &Type, args: &[&Data]) -> Resul
             matrix::dot((arg(0)?, ty(0)?), (arg(1)?, ty(1)?), args.get(2).copied(), flags)
         }
         Class::Fold => matrix::fold(op.code, arg(0)?, ty(0)?),
+        Class::Concat => matrix::concat(op.int("axis"), (arg(0)?, ty(0)?), (arg(1)?, ty(1)?)),
         Class::Vote => Ok(Data::Bool(vec![arg(0)?.bools()?.contains(&true)])),
         _ => Err(EvalError::Malformed),
     }

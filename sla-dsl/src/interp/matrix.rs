@@ -98,6 +98,24 @@ pub fn fold(code: OpCode, x: &Data, ty: &Type) -> Result<Data, EvalError> {
     Ok(Data::Float((0..m).flat_map(|i| (0..8).map(move |q| (i, q))).map(one).collect()))
 }
 
+/// The second tile behind the first along an axis.
+pub fn concat(axis: Option<i64>, a: (&Data, &Type), b: (&Data, &Type)) -> Result<Data, EvalError> {
+    fn join<T: Copy>(a: &[T], b: &[T], [na, nb]: [usize; 2]) -> Vec<T> {
+        let lines = a.chunks_exact(na.max(1)).zip(b.chunks_exact(nb.max(1)));
+        lines.flat_map(|(a, b)| a.iter().chain(b).copied()).collect()
+    }
+    let (size_a, size_b) = (rows_cols(a.1)?, rows_cols(b.1)?);
+    // Along rows each tile is one line.
+    let lines =
+        if is_rows(axis, a.1)? { [size_a.0 * size_a.1, size_b.0 * size_b.1] } else { [size_a.1, size_b.1] };
+    match (a.0, b.0) {
+        (Data::Float(x), Data::Float(y)) => Ok(Data::Float(join(x, y, lines))),
+        (Data::Int(x), Data::Int(y)) => Ok(Data::Int(join(x, y, lines))),
+        (Data::Bool(x), Data::Bool(y)) => Ok(Data::Bool(join(x, y, lines))),
+        _ => Err(EvalError::Malformed),
+    }
+}
+
 /// `op(a) op(b) + acc`: products are exact, sums are in f64, and the result is rounded once to f32.
 pub fn dot(
     (a, ta): (&Data, &Type),

@@ -52,6 +52,8 @@ pub enum Class {
     Fold,
     /// A `bool` tile; a `bool`.
     Vote,
+    /// Two tiles of rank 2 that differ at most in their extent along `axis`; one with the sum of those.
+    Concat,
     /// No operands; a ring. Attributes `name`, `arrivals`.
     Ring,
     /// No operands; a cursor.
@@ -245,6 +247,8 @@ op_table! {
     /// Whether the condition holds for some element that this warp has. Different warps may see different answers, so what follows from it
     /// must be right either way.
     Vote = "vote", Vote, None, Sched;
+    /// The second tile behind the first along `axis`.
+    Concat = "concat", Concat, None, Sched;
     /// The number of this block of threads, of those that were started.
     Cta = "cta", Index, None, Sched;
     /// How many blocks of threads were started.
@@ -329,7 +333,7 @@ impl Pred {
 pub const ATTRS: &[(&str, &str)] = &[
     ("value", "a scalar: the constant of `const`"),
     ("name", "a text: the dim of `dim`, the name of a ring or role"),
-    ("axis", "an int: of a grid, an iota or a reduction"),
+    ("axis", "an int: of a grid, an iota, a reduction or a `concat`"),
     ("pred", "a comparison"),
     ("ta", "1 if the first operand of `dot` is transposed"),
     ("tb", "1 if the second operand of `dot` is transposed"),

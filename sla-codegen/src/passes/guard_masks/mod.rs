@@ -24,7 +24,7 @@ use super::make::{Maker, insert_before};
 use super::rewrite::{constant, replace_uses};
 use super::{canonicalise, rewrite::live_ops};
 use crate::analysis::Uses;
-use corner::Corners;
+use corner::{Corners, Part};
 use sla_dsl::ir::{BlockId, Elem, Kernel, Op, OpCode, OpId, Pred, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -107,9 +107,12 @@ fn is_by_position(kernel: &Kernel, defs: &[Option<OpId>], cond: Value, wanted: b
         OpCode::And if wanted => of(0, wanted) && of(1, wanted),
         OpCode::Or if !wanted => of(0, wanted) && of(1, wanted),
         OpCode::Cmp => {
-            let corners = Corners { kernel, defs };
             let ordered = !matches!(op.pred(), None | Some(Pred::Eq | Pred::Ne));
-            ordered && op.operands.iter().all(|&v| corners.slopes(v).is_some())
+            let known = |part| {
+                let corners = Corners { kernel, defs, part };
+                op.operands.iter().all(|&v| corners.slopes(v).is_some())
+            };
+            ordered && corner::parts(kernel, defs, &op.operands).into_iter().all(known)
         }
         _ => false,
     }
@@ -159,18 +162,28 @@ fn elsewhere(m: &mut Maker<'_>, defs: &[Option<OpId>], cond: Value, wanted: bool
         _ => {
             let wanted_pred = op.pred().map(|p| if wanted { p } else { inverse(p) });
             let pred = wanted_pred.unwrap_or(Pred::Lt);
-            // The left side at its most unfavourable, and the right side.
-            let upper = matches!(pred, Pred::Lt | Pred::Le);
-            let a = corner::at(m, defs, op.operands[0], upper);
-            let b = corner::at(m, defs, op.operands[1], !upper);
-            if m.kernel.ty(a).elem() == Some(Elem::F32) {
-                // NaN is neither below nor above.
-                let all = m.cmp(pred, a, b);
-                m.same(OpCode::Not, &[all])
-            } else {
-                m.cmp(inverse(pred), a, b)
+            let parts = corner::parts(m.kernel, defs, &op.operands);
+            let cut: Vec<Value> = parts.into_iter().map(|part| within(m, defs, &op, pred, part)).collect();
+            match cut[..] {
+                [one, two] => m.same(OpCode::Or, &[one, two]),
+                _ => cut[0],
             }
         }
+    }
+}
+
+/// A scalar that holds unless a comparison by `pred` surely holds everywhere in a part.
+fn within(m: &mut Maker<'_>, defs: &[Option<OpId>], cmp: &Op, pred: Pred, part: Part) -> Value {
+    // Each side where it is the least favourable.
+    let upper = matches!(pred, Pred::Lt | Pred::Le);
+    let a = corner::at(m, defs, cmp.operands[0], part, upper);
+    let b = corner::at(m, defs, cmp.operands[1], part, !upper);
+    if m.kernel.ty(a).elem() == Some(Elem::F32) {
+        // NaN is neither below nor above.
+        let all = m.cmp(pred, a, b);
+        m.same(OpCode::Not, &[all])
+    } else {
+        m.cmp(inverse(pred), a, b)
     }
 }
 

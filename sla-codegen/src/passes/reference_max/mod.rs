@@ -49,7 +49,7 @@
 //! stays where it is and `part` is made of the scaled scores. Kernels that do not match stay as they are.
 
 mod build;
-mod find;
+pub(super) mod find;
 mod gauge;
 
 use super::{canonicalise, rewrite::live_ops};

@@ -28,6 +28,23 @@ pub fn op(k: &Kernel, op: &Op) -> Check {
             ensure(ok, || format!("`vote` takes a tile of bool, not a {}", ty(0)))?;
             result(k, op, &Type::Scalar(Elem::Bool))
         }
+        Class::Concat => {
+            count(op, 2, 1)?;
+            let axis = op.int("axis").filter(|a| matches!(a, 0 | 1)).ok_or_else(|| missing(op, "axis"))?;
+            match (ty(0), ty(1)) {
+                (Type::Tile(e, a), Type::Tile(eb, b))
+                    if e == eb
+                        && a.len() == 2
+                        && b.len() == 2
+                        && a[1 - axis as usize] == b[1 - axis as usize] =>
+                {
+                    let mut shape = a.clone();
+                    shape[axis as usize] += b[axis as usize];
+                    result(k, op, &Type::tile(*e, &shape))
+                }
+                (a, b) => Err(format!("`concat` cannot put a {b} behind a {a} along axis {axis}")),
+            }
+        }
         Class::Ring => {
             count(op, 0, 1)?;
             ensure(!op.str("name").is_empty(), || missing(op, "name"))?;
