@@ -52,6 +52,45 @@ fn a_kernel_is_printed_with_the_constants_asked_for() {
 }
 
 #[test]
+fn a_kernel_is_dumped_after_every_pass_and_at_every_stage() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["matmul", "--stage", "ptx", "--target", "sm_80", "--dump", "steps"];
+    let (status, stdout, stderr) = emit(dir.path(), &arguments);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    let folders: Vec<_> = std::fs::read_dir(dir.path().join("steps")).unwrap().map(|f| f.unwrap()).collect();
+    assert_eq!(folders.len(), 1);
+    assert!(folders[0].file_name().to_string_lossy().starts_with("matmul-"));
+    let text = |name: &str| std::fs::read_to_string(folders[0].path().join(name)).unwrap();
+    assert_eq!(text("matmul.ptx"), stdout);
+    assert_ne!(text("00-built.tile"), text("01-canonicalise.tile"));
+    for end in ["sched", "mlir", "ll"] {
+        assert!(text(&format!("matmul.{end}")).contains("matmul"), "{end}");
+    }
+    // A folder that cannot be made is a warning, and the kernel is printed all the same.
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let (status, again, stderr) =
+        emit(dir.path(), &["matmul", "--stage", "ptx", "--target", "sm_80", "--dump", "file"]);
+    assert_eq!((status, stderr.lines().count(), again == stdout), (0, 1, true));
+    assert!(stderr.starts_with("warning: nothing more is dumped: file/matmul-"), "{stderr}");
+}
+
+#[test]
+fn kernels_that_are_launched_are_dumped_where_the_environment_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sla"));
+    command.args(["check", "--device", "cpu", "--cases", "1"]).current_dir(dir.path());
+    let output = command.env("SLA_DUMP", "steps,pool_blocks").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
+    let folders: Vec<_> = std::fs::read_dir(dir.path().join("steps")).unwrap().map(|f| f.unwrap()).collect();
+    assert!(!folders.is_empty());
+    for folder in folders {
+        assert!(folder.file_name().to_string_lossy().starts_with("pool_blocks-"), "{folder:?}");
+        assert!(folder.path().join("pool_blocks.ll").exists(), "{folder:?}");
+    }
+}
+
+#[test]
 fn unknown_names_are_refused_with_the_known_ones() {
     refuses(&["matmull"], &["unknown kernel `matmull`", "vector_add, row_softmax", "did you mean `matmul`?"]);
     refuses(&["matmul", "--stage", "ptxx"], &["unknown stage `ptxx`", "tile, sched", "did you mean `ptx`?"]);

@@ -5,6 +5,7 @@
 
 pub mod analysis;
 mod artifact;
+mod dump;
 mod error;
 pub mod mlir;
 mod options;
@@ -16,6 +17,7 @@ mod stage;
 pub mod target;
 
 pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
+pub use dump::dump;
 pub use error::CodegenError;
 pub use options::{Arch, Options, ScheduleKind, Target, Tools};
 pub use pipeline::{compile, emit, optimise};

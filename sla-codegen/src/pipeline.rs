@@ -23,10 +23,19 @@ pub const PASSES: &[Pass] = &[
 /// # Errors
 /// An invalid kernel, before or (our mistake, checked in debug builds) after a pass.
 pub fn optimise(kernel: &Kernel) -> Result<Kernel, CodegenError> {
+    optimise_seen(kernel, &mut |_, _, _| {})
+}
+
+/// As [`optimise`], and shows the kernel after each pass, with the pass's number, from 1, and name.
+pub(crate) fn optimise_seen(
+    kernel: &Kernel,
+    seen: &mut dyn FnMut(usize, &str, &Kernel),
+) -> Result<Kernel, CodegenError> {
     verify(kernel)?;
     let mut kernel = kernel.clone();
-    for (name, pass) in PASSES {
+    for (n, (name, pass)) in PASSES.iter().enumerate() {
         pass(&mut kernel);
+        seen(n + 1, name, &kernel);
         if cfg!(debug_assertions) {
             verify(&kernel).map_err(|mut found| {
                 found.0.iter_mut().for_each(|d| d.message = format!("after `{name}`: {}", d.message));

@@ -3,6 +3,7 @@
 //! Tools are looked for in three places: a variable (`SLA_PTXAS`, `SLA_NVDISASM`), `.tools/bin` of the working directory or one
 //! above it (where `cargo xtask setup` puts them), and `PATH`.
 
+use crate::Dumps;
 use sla_codegen::Tools;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,11 @@ pub fn tools() -> Tools {
 /// Whether kernels on GPUs check what they touch, from `SLA_CHECKS`: on for anything but nothing and `0`.
 pub fn checks() -> bool {
     env::var_os("SLA_CHECKS").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
+/// Where kernels are dumped as they are compiled, from `SLA_DUMP`: a folder, or `FOLDER,TEXT` for kernels whose names contain the text.
+pub fn dumps() -> Option<Dumps> {
+    Dumps::parse(env::var_os("SLA_DUMP")?.to_str()?)
 }
 
 /// Threads for programs of the host, from `SLA_THREADS` or `RAYON_NUM_THREADS`; one per core when neither holds a positive number.

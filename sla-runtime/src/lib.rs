@@ -28,6 +28,7 @@
 
 mod cache;
 mod device;
+mod dump;
 pub mod env;
 mod error;
 mod memory;
@@ -36,5 +37,6 @@ mod tensor;
 pub mod testing;
 
 pub use device::{CudaError, Device, DeviceName, MapRefusal, Mark, Resources, Scrubber};
+pub use dump::Dumps;
 pub use error::RuntimeError;
 pub use tensor::{DynTensor, Tensor, TensorError};

@@ -8,6 +8,7 @@ use sla_codegen::{Arch, CodegenError, Options, Stage, Target};
 use sla_dsl::diag::Diagnostics;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::{Const, Consts, GenericKind};
+use sla_runtime::Dumps;
 use thiserror::Error;
 
 use super::error::CliError;
@@ -35,6 +36,9 @@ pub struct Emit {
     /// For sizes that are multiples of their blocks, so that there are no tails.
     #[arg(long)]
     even: bool,
+    /// Also write the kernel after every pass and at every stage into a folder of its own in this one.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
     /// Write to a file instead of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -117,6 +121,11 @@ impl Emit {
         }
         let kernel = entry.kernel(&consts, self.even).map_err(EmitError::Build)?;
         let (options, tools) = (Options::new(self.target), sla_runtime::env::tools());
+        let dumps = self.dump.as_ref().map(|dir| Dumps::new(dir, None));
+        if let Some(warning) = dumps.and_then(|dumps| dumps.write(&kernel, &options)) {
+            // The kernel is printed whether or not anybody reads this.
+            let _ = writeln!(std::io::stderr(), "warning: {warning}");
+        }
         let bytes = sla_codegen::emit(&kernel, &options, &tools, self.stage).map_err(EmitError::from)?;
         self.write(&bytes)
     }

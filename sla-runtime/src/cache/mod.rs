@@ -4,12 +4,13 @@
 //! So a kernel definition with its constants is a family, and a member fits a launch when the launch answers all the member's
 //! questions as the member was built with: no kernel is built again just to learn its questions.
 
-use crate::RuntimeError;
+use crate::{Dumps, RuntimeError};
 use sla_codegen::Options;
 use sla_dsl::ir::{AbiArg, DimExpr, Kernel, MemFacts};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::Bound;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Everything but the answers about sizes. Definitions are statics, so that an address names one.
@@ -40,11 +41,13 @@ struct Member<C> {
 /// Compiled kernels of one device.
 pub(crate) struct KernelCache<C> {
     families: Mutex<HashMap<Family, Vec<Member<C>>>>,
+    /// Where kernels that are compiled leave every step.
+    dumps: Option<Dumps>,
 }
 
 impl<C> KernelCache<C> {
-    pub fn new() -> KernelCache<C> {
-        KernelCache { families: Mutex::new(HashMap::new()) }
+    pub fn new(dumps: Option<Dumps>) -> KernelCache<C> {
+        KernelCache { families: Mutex::new(HashMap::new()), dumps }
     }
 
     /// The kernel for a launch, made by `make` unless it is there. A failure is not kept: the next caller tries again.
@@ -88,6 +91,10 @@ impl<C> KernelCache<C> {
             Some(k) => k,
             None => bound.specialise(def, consts)?,
         };
+        if let Some(warning) = self.dumps.as_ref().and_then(|d| d.write(&kernel, options)) {
+            // A closed stream is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "warning: SLA_DUMP: {warning}");
+        }
         let compiled = Arc::new(Compiled { abi: kernel.abi(), code: make(&kernel)? });
         *place = Some(compiled.clone());
         Ok(compiled)

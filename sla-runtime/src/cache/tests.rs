@@ -43,7 +43,7 @@ fn get(
 
 #[test]
 fn a_kernel_is_compiled_once_for_each_answer_and_memory() {
-    let cache = KernelCache::new();
+    let cache = KernelCache::new(None);
     let made = AtomicUsize::new(0);
     let code = |l, address| {
         let count = || {
@@ -64,7 +64,7 @@ fn a_kernel_is_compiled_once_for_each_answer_and_memory() {
 
 #[test]
 fn concurrent_callers_compile_once() {
-    let cache = KernelCache::new();
+    let cache = KernelCache::new(None);
     let made = AtomicUsize::new(0);
     std::thread::scope(|s| {
         for _ in 0..8 {
@@ -83,7 +83,7 @@ fn concurrent_callers_compile_once() {
 
 #[test]
 fn a_failure_is_not_kept() {
-    let cache = KernelCache::new();
+    let cache = KernelCache::new(None);
     let fail = || Err(RuntimeError::DeviceName("x".into()));
     assert!(get(&cache, &launch(16, 64), fail).is_err());
     assert!(get(&cache, &launch(16, 64), || Ok(())).unwrap());

@@ -29,7 +29,7 @@ pub(super) struct CpuDevice {
 
 impl CpuDevice {
     pub fn new(threads: usize) -> CpuDevice {
-        let (pool, cache) = (OnceLock::new(), KernelCache::new());
+        let (pool, cache) = (OnceLock::new(), KernelCache::new(crate::env::dumps()));
         CpuDevice { threads, pool, cache, scratch: Mutex::new(Vec::new()) }
     }
 

@@ -47,13 +47,13 @@ impl CudaDevice {
             minor,
         })?;
         let (tools, checks) = (crate::env::tools(), crate::env::checks());
-        Ok(CudaDevice { context, arch, tools, cache: KernelCache::new(), checks })
+        Ok(CudaDevice { context, arch, tools, cache: KernelCache::new(crate::env::dumps()), checks })
     }
 
     /// Another handle of the same GPU, with checks or without.
     pub fn with_checks(&self, checks: bool) -> CudaDevice {
         let (context, tools) = (self.context.clone(), self.tools.clone());
-        CudaDevice { context, arch: self.arch, tools, cache: KernelCache::new(), checks }
+        CudaDevice { context, arch: self.arch, tools, cache: KernelCache::new(crate::env::dumps()), checks }
     }
 
     pub fn checks(&self) -> bool {
