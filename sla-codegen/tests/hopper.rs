@@ -3,7 +3,7 @@
 use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
 use sla_codegen::{GridKind, Options, ScheduleKind, optimise};
-use sla_dsl::ir::{BlockId, Kernel, OpCode, OpId, Type, parse, verify};
+use sla_dsl::ir::{Attr, BlockId, Kernel, OpCode, OpId, Type, parse, verify};
 
 fn kernel(name: &str) -> Kernel {
     let path = format!("{}/tests/hopper/{name}.tile", env!("CARGO_MANIFEST_DIR"));
@@ -115,4 +115,54 @@ fn other_shapes_are_refused_with_a_reason() {
         .replace("k : tensor<bf16, [B, H, LK, 128]>", "k : tensor<bf16, [B, H, LK, 128]> unpacked");
     let refusal = schedule(&parse(&unpacked).unwrap(), &Options::new("sm_90a".parse().unwrap())).unwrap_err();
     assert!(refusal.reason.contains("packed and aligned"), "{refusal:?}");
+}
+
+/// A schedule with one step of its protocol left out, or counting one more or less, hangs or races; the verifier says so for each.
+#[test]
+fn every_step_of_the_protocol_is_needed() {
+    let mut unseen = Vec::new();
+    let mut tried = 0;
+    let with_producers =
+        ["flash_128", "flash_causal", "sparse", "matmul"].map(|name| (name, scheduled(name)));
+    let own = ["flash_64_d128", "sparse_64_d64", "matmul_64"];
+    let own = own.map(|name| (name, schedule(&kernel(name), &self_loading())));
+    for (name, scheduled) in with_producers.into_iter().chain(own) {
+        let kernel = scheduled.unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+        let mut live = Vec::new();
+        kernel.walk(&mut |_, block, id| live.push((block, id)));
+        let mut check = |broken: Kernel, what: String| {
+            verify(&broken).unwrap_or_else(|e| panic!("{name}, {what}: {e}"));
+            tried += 1;
+            if verify_protocol(&broken).is_ok() {
+                unseen.push(format!("{name}: {what}"));
+            }
+        };
+        for (block, id) in live {
+            let op = kernel.op(id);
+            match op.code {
+                OpCode::Acquire | OpCode::Fill | OpCode::Release => {
+                    let mut broken = kernel.clone();
+                    broken.block_mut(block).ops.retain(|&other| other != id);
+                    check(broken, format!("{} {id} left out", op.code.name()));
+                }
+                OpCode::Ring if op.flag("arrivals") => {
+                    for by in [-1, 1] {
+                        let arrivals = op.int("arrivals").unwrap_or(0) + by;
+                        let mut broken = kernel.clone();
+                        broken.op_mut(id).attrs.insert("arrivals", Attr::Int(arrivals));
+                        check(broken, format!("{} of {arrivals} arrivals", op.str("name")));
+                    }
+                }
+                OpCode::MmaWait if !op.operands.is_empty() => {
+                    let left = op.int("left").unwrap_or(0) + 1;
+                    let mut broken = kernel.clone();
+                    broken.op_mut(id).attrs.insert("left", Attr::Int(left));
+                    check(broken, format!("{id} leaves {left}"));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(tried > 60, "only {tried} broken kernels");
+    assert!(unseen.is_empty(), "of {tried}, nothing was said of\n{}", unseen.join("\n"));
 }

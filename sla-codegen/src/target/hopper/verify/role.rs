@@ -161,9 +161,10 @@ impl<'k> Role<'k> {
             }
             OpCode::Fill => self.fill(w, op)?,
             OpCode::Release => self.release(w, op)?,
-            OpCode::Advance => {
+            OpCode::Advance | OpCode::Lap => {
                 let (ring, position) = self.turn(w, op)?;
-                self.set(op.results[0], Val::Cursor(position + 1, Some(ring)));
+                let by = if op.code == OpCode::Lap { w.rings[ring].slots.len() as u32 } else { 1 };
+                self.set(op.results[0], Val::Cursor(position + by, Some(ring)));
             }
             OpCode::Lap => {
                 let (ring, position) = self.turn(w, op)?;
