@@ -56,13 +56,21 @@ enum Guard {
 pub fn generate(seed: u64, rng: &mut Rng) -> Result<Case, Diagnostics> {
     let scale = *rng.pick(&[0.125, 0.3, 1.0, -0.5]);
     let largest = *rng.pick(&[1.0, 30.0, 1e4]);
+    let n = *rng.pick(&[8, 16, 32]);
+    // Ends that lack nothing or one key of a block are where a mistake by one shows.
+    let some = rng.range(1, 100);
+    let lk = match rng.below(3) {
+        0 => (some as usize).next_multiple_of(n) as i64,
+        1 => (some as usize).next_multiple_of(n) as i64 - 1,
+        _ => some,
+    };
     let c = Choice {
         elem: *rng.pick(&[Elem::BF16, Elem::F16, Elem::F32]),
         m: *rng.pick(&[8, 16]),
-        n: *rng.pick(&[8, 16, 32]),
+        n,
         d: *rng.pick(&[8, 16]),
         lq: rng.range(1, 40),
-        lk: rng.range(1, 100),
+        lk,
         list: rng.one_in(2),
         tail: !rng.one_in(4),
         causal: rng.one_in(3),
