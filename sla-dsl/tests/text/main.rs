@@ -2,6 +2,7 @@
 
 mod parse;
 mod print;
+mod sched;
 mod verify;
 
 use sla_dsl::diag::Loc;
