@@ -88,10 +88,21 @@ fn the_interpreter_runs_every_case() {
 #[test]
 fn a_gpu_agrees_with_the_interpreter() {
     let Some(gpu) = gpu_or_skip("a_gpu_agrees_with_the_interpreter") else { return };
+    agrees(&gpu);
+}
+
+/// Nothing that is right is found wrong, and what checks add changes no result.
+#[test]
+fn a_gpu_that_checks_agrees_with_the_interpreter() {
+    let Some(gpu) = gpu_or_skip("a_gpu_that_checks_agrees_with_the_interpreter") else { return };
+    agrees(&gpu.with_checks(true));
+}
+
+fn agrees(gpu: &Device) {
     let mut wrong = Vec::new();
     for case in cases() {
         let expected = outputs(&case, &Device::interp()).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        match outputs(&case, &gpu) {
+        match outputs(&case, gpu) {
             Err(e) => wrong.push(format!("{}: {e}", case.name)),
             Ok(found) => {
                 for ((name, found), (_, expected)) in found.iter().zip(&expected) {
