@@ -6,6 +6,8 @@ pub trait Progress {
     fn begin(&mut self, what: &str, steps: usize);
     /// One of the steps is done.
     fn step(&mut self);
+    /// Something about the step that runs or has just been done.
+    fn note(&mut self, _: &str) {}
 }
 
 /// Nobody to tell.

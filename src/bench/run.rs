@@ -80,23 +80,26 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     progress.begin("compiling and checking", chosen.len());
     for (at, variant, consts, options) in chosen {
         let problem = &mut problems[at];
-        let right = match right.take().filter(|(of, _)| *of == at) {
-            Some(known) => right.insert(known),
-            None => right.insert((at, expected(problem, *seed)?)),
-        };
         let mut row = plain_row(problem, variant, &consts);
-        match check(device, &mut timer, problem, &right.1, (&consts, &options), &mut row) {
-            Ok(each) => entries.push(Entry {
-                row: rows.len(),
-                problem: at,
-                consts,
-                options,
-                each,
-                turns: Vec::new(),
-                bursts: Bursts::default(),
-            }),
+        // Told before it runs: a kernel may hang.
+        progress.note(&format!("{} {}", row.case.name, row.variant));
+        right = right.filter(|(of, _)| *of == at);
+        let checked = match right.take() {
+            Some((_, known)) => Ok(known),
+            None => expected(problem, *seed).map_err(Wrong::from),
+        }
+        .and_then(|known| {
+            let right = &right.insert((at, known)).1;
+            check(device, &mut timer, problem, right, (&consts, &options), &mut row)
+        });
+        match checked {
+            Ok(each) => {
+                let (turns, bursts) = (Vec::new(), Bursts::default());
+                entries.push(Entry { row: rows.len(), problem: at, consts, options, each, turns, bursts });
+            }
             Err(wrong) => row.failed = Some(wrong.to_string()),
         }
+        progress.note(&format!("  {}", told(&row)));
         rows.push(row);
         progress.step();
     }
@@ -104,19 +107,20 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     let clock = device.bus_id().and_then(|id| Clock::start(&id));
     progress.begin("timing", plan.rounds * entries.len());
     for _ in 0..plan.rounds {
-        for entry in &mut entries {
-            let Entry { consts, options, each, .. } = entry;
-            let turn = timer.turn(*each, || problems[entry.problem].launch(consts, options))?;
-            entry.turns.push(turn);
+        entries.retain_mut(|entry| {
+            let Entry { row, problem, consts, options, each, turns, .. } = entry;
+            let turn = timer.turn(*each, || problems[*problem].launch(consts, options));
             progress.step();
-        }
+            kept(&mut rows[*row], turn.map(|turn| turns.push(turn)))
+        });
     }
     progress.begin("single launches after a rest", entries.len());
-    for entry in &mut entries {
-        let Entry { consts, options, .. } = entry;
-        entry.bursts = timer.bursts(|| problems[entry.problem].launch(consts, options))?;
+    entries.retain_mut(|entry| {
+        let Entry { row, problem, consts, options, bursts, .. } = entry;
+        let made = timer.bursts(|| problems[*problem].launch(consts, options));
         progress.step();
-    }
+        kept(&mut rows[*row], made.map(|made| *bursts = made))
+    });
     for entry in &entries {
         rows[entry.row].time = time(device, rows[entry.row].flops, entry, clock.as_ref());
     }
@@ -145,6 +149,28 @@ fn plain_row(problem: &Problem, variant: &Variant, consts: &Consts) -> Row {
         errors: None,
         time: None,
         failed: None,
+    }
+}
+
+/// Whether a row is measured on; one whose launches fail is not.
+fn kept(row: &mut Row, outcome: Result<(), RuntimeError>) -> bool {
+    row.failed = outcome.err().map(|e| e.to_string());
+    row.failed.is_none()
+}
+
+/// What is known of a row once it was checked.
+fn told(row: &Row) -> String {
+    let seconds = row.first_seconds.map_or(String::new(), |s| format!("first launch {s:.2} s"));
+    let takes = row.takes.as_ref().map_or(String::new(), |t| {
+        let spill = t.spill_stores.unwrap_or(t.local);
+        format!(
+            ", {} registers, {spill} bytes spilled, {} shared, {} a multiprocessor",
+            t.registers, t.shared, t.blocks_per_sm
+        )
+    });
+    match (&row.failed, &row.errors) {
+        (Some(reason), _) => format!("failed: {reason}"),
+        (None, errors) => format!("{seconds}, error {:.1e}{takes}", errors.map_or(f64::NAN, |e| e.out)),
     }
 }
 

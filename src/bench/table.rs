@@ -14,7 +14,7 @@ impl fmt::Display for Record {
         writeln!(f, "{}, {} rounds, bf16", self.device, self.plan.rounds)?;
         writeln!(
             f,
-            "{:<16} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7}",
+            "{:<16} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
             "case",
             "sizes, variant",
             "ms",
@@ -26,7 +26,8 @@ impl fmt::Display for Record {
             "MHz",
             "regs",
             "spill",
-            "host us"
+            "host us",
+            "first s"
         )?;
         for (i, row) in self.rows.iter().enumerate() {
             self.write_row(row, f)?;
@@ -70,7 +71,7 @@ impl Record {
         });
         writeln!(
             f,
-            "{:<16} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7}",
+            "{:<16} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
             row.case.name,
             time.ms.median,
             time.ms.p90,
@@ -82,6 +83,7 @@ impl Record {
             row.takes.as_ref().map_or(String::new(), |t| t.registers.to_string()),
             spill.unwrap_or_default(),
             time.host_us.map_or(String::new(), |us| format!("{us:.1}")),
+            row.first_seconds.map_or(String::new(), |s| format!("{s:.2}")),
         )
     }
 }

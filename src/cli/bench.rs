@@ -18,6 +18,7 @@ use crate::bench::timing::Plan;
 use crate::bench::variant::Variant;
 use crate::bench::{self, BenchError, Request, peers};
 use crate::files::PendingFile;
+use crate::progress::Progress;
 
 /// Time kernels on a device, beside what others have for the same.
 ///
@@ -138,7 +139,7 @@ impl Bench {
             BenchError::Runtime(e) => failed(e.into()).into(),
         })?;
         if self.peers {
-            crate::progress::Progress::begin(&mut bar, "peers", 1);
+            bar.begin("peers", 1);
             let ordinal = match device.name() {
                 DeviceName::Cuda(ordinal) => ordinal,
                 _ => 0,

@@ -45,4 +45,11 @@ impl Progress for Bar {
     fn step(&mut self) {
         self.bar.inc(1);
     }
+
+    fn note(&mut self, text: &str) {
+        self.bar.println(text);
+        if self.plain {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
 }
