@@ -166,11 +166,6 @@ impl<'k> Role<'k> {
                 let by = if op.code == OpCode::Lap { w.rings[ring].slots.len() as u32 } else { 1 };
                 self.set(op.results[0], Val::Cursor(position + by, Some(ring)));
             }
-            OpCode::Lap => {
-                let (ring, position) = self.turn(w, op)?;
-                let stages = w.rings[ring].slots.len() as u32;
-                self.set(op.results[0], Val::Cursor(position + stages, Some(ring)));
-            }
             OpCode::Cursor => self.set(op.results[0], Val::Cursor(0, None)),
             OpCode::Read => {
                 let Val::View(ring, position) = self.get(op.operands[0]) else { return Ok(Step::Ran) };
