@@ -24,6 +24,9 @@ pub struct GpuImage {
     pub shared_bytes: u32,
     /// Tensor maps, passed by value (128 bytes each, `__grid_constant__`) after the flat arguments, in order.
     pub maps: Vec<TensorMap>,
+    /// Whether the address of a counter follows the maps: four bytes of global memory that are 0 before the first launch, are 0 again after every
+    /// launch, and that no two launches use at a time.
+    pub queue: bool,
     /// How many blocks of threads a launch starts.
     pub grid: GridKind,
     /// With `Options::checks`: the log whose address the kernel takes after the flat arguments.

@@ -19,7 +19,7 @@ pub mod target;
 pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use dump::dump;
 pub use error::CodegenError;
-pub use options::{Arch, Options, ScheduleKind, Target, Tools};
+pub use options::{Arch, Options, ProgramOrder, ScheduleKind, Target, Tools};
 pub use pipeline::{compile, emit, optimise};
 pub use setting::SettingError;
 pub use stage::Stage;

@@ -101,6 +101,32 @@ impl ScheduleKind {
     }
 }
 
+/// In which order the blocks of threads of a persistent kernel take programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProgramOrder {
+    /// The queue for kernels whose loops are as long as counts in memory say, and static for all others.
+    #[default]
+    Auto,
+    /// By number: what a block of threads runs is known before.
+    Static,
+    /// Each takes the next one that nobody has: balanced, for programs of different length.
+    Queue,
+}
+
+impl ProgramOrder {
+    /// Every order.
+    pub const ALL: [ProgramOrder; 3] = [ProgramOrder::Auto, ProgramOrder::Static, ProgramOrder::Queue];
+
+    /// The name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProgramOrder::Auto => "auto",
+            ProgramOrder::Static => "static",
+            ProgramOrder::Queue => "queue",
+        }
+    }
+}
+
 /// Everything besides the kernel that can change an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
@@ -114,6 +140,8 @@ pub struct Options {
     pub shared: Option<u32>,
     /// How programs are mapped to threads.
     pub schedule: ScheduleKind,
+    /// Who runs which program, where blocks of threads run several.
+    pub order: ProgramOrder,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
@@ -130,6 +158,7 @@ impl Options {
             stages: None,
             shared: None,
             schedule: ScheduleKind::Auto,
+            order: ProgramOrder::Auto,
             reference_max: true,
             checks: false,
         }

@@ -2,7 +2,7 @@
 //!
 //! A new field of the options gets a row in [`SETTINGS`], and with it the command line has it.
 
-use crate::{Options, ScheduleKind};
+use crate::{Options, ProgramOrder, ScheduleKind};
 use thiserror::Error;
 
 /// A setting: its name, what it may be, and how it is stored.
@@ -25,6 +25,11 @@ const SETTINGS: &[Setting] = &[
         name: "schedule",
         needed: "auto, baseline, roles or self",
         store: |o, v| ScheduleKind::ALL.into_iter().find(|k| k.name() == v).map(|k| o.schedule = k),
+    },
+    Setting {
+        name: "order",
+        needed: "auto, static or queue",
+        store: |o, v| ProgramOrder::ALL.into_iter().find(|k| k.name() == v).map(|k| o.order = k),
     },
     Setting {
         name: "reference_max",

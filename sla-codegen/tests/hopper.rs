@@ -2,7 +2,7 @@
 
 use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
-use sla_codegen::{GridKind, Options, ScheduleKind, optimise};
+use sla_codegen::{GridKind, Options, ProgramOrder, ScheduleKind, optimise};
 use sla_dsl::ir::{Attr, BlockId, Kernel, OpCode, OpId, Type, parse, verify};
 
 fn kernel(name: &str) -> Kernel {
@@ -26,7 +26,7 @@ fn count(kernel: &Kernel, code: OpCode) -> usize {
 fn shipped_shapes_are_scheduled() {
     // Name, roles, rings, products: a flash step has two in the first step, two in the loop, one after it.
     for (name, roles, rings, products) in
-        [("flash_128", 4, 4, 4), ("flash_causal", 3, 4, 4), ("sparse", 4, 4, 4), ("matmul", 3, 3, 2)]
+        [("flash_128", 4, 4, 4), ("flash_causal", 3, 4, 4), ("sparse", 4, 5, 4), ("matmul", 3, 3, 2)]
     {
         let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
@@ -35,6 +35,30 @@ fn shipped_shapes_are_scheduled() {
         assert_eq!(found, (roles, rings, products), "{name}:\n{out}");
         assert_eq!(count(&out, OpCode::ProgramId), 0, "{name}:\n{out}");
         assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn programs_are_drawn_where_lists_say_how_long_they_are() {
+    let plain = Options::new("sm_90a".parse().unwrap());
+    // Name, and whether the order that is chosen draws; arrivals: the other producers, and every warp that multiplies.
+    for (name, drawn, arrivals) in
+        [("sparse", true, 10), ("sparse_64_d128", true, 5), ("flash_128", false, 10), ("matmul", false, 9)]
+    {
+        for order in ProgramOrder::ALL {
+            let options = Options { order, ..plain.clone() };
+            let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+            verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+            verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
+            assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+            let queue = order == ProgramOrder::Queue || order == ProgramOrder::Auto && drawn;
+            let roles = count(&out, OpCode::Role);
+            let expected = if queue { [1, roles - 1, 0] } else { [0, 0, roles] };
+            let found = [OpCode::Draw, OpCode::Take, OpCode::Ctas].map(|code| count(&out, code));
+            assert_eq!(found, expected, "{name}:\n{out}");
+            let text = format!("ring {{arrivals={arrivals}, name=\"programs\"}}");
+            assert_eq!(out.to_string().contains(&text), queue, "{name}:\n{out}");
+        }
     }
 }
 

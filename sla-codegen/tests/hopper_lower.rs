@@ -5,7 +5,7 @@ mod tools;
 use sla_codegen::ptxas::{assemble, hopper_gate};
 use sla_codegen::target::hopper::schedule;
 use sla_codegen::target::nvptx::compile_roles;
-use sla_codegen::{Arch, GpuImage, Options, ScheduleKind, TensorMap, optimise};
+use sla_codegen::{Arch, GpuImage, Options, ProgramOrder, ScheduleKind, TensorMap, optimise};
 use sla_dsl::ir::{Kernel, parse, verify};
 use std::path::Path;
 
@@ -62,8 +62,8 @@ fn pieces() {
     passes("pieces", &image);
 }
 
-/// What a schedule makes of a tile kernel, all the way to machine code that copies no maps and passes the gate.
-fn machine_code(name: &str, options: &Options) {
+/// What a schedule makes of a tile kernel, all the way to machine code that copies no maps and passes the gate. Gives the image.
+fn machine_code(name: &str, options: &Options) -> GpuImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hopper/{name}.tile"));
     let text = std::fs::read_to_string(path).expect("the kernel's text");
     let tile = optimise(&parse(&text).expect("parses")).expect("is valid");
@@ -72,6 +72,7 @@ fn machine_code(name: &str, options: &Options) {
         compile_roles(&scheduled.kernel, scheduled.ctas_per_sm).unwrap_or_else(|e| panic!("{name}: {e}"));
     assert!(!image.ptx.contains("st.local"), "{name}: the maps are copied");
     passes(name, &image);
+    image
 }
 
 #[test]
@@ -79,6 +80,18 @@ fn schedules_become_machine_code() {
     let options = Options::new("sm_90a".parse().expect("an architecture"));
     for name in ["flash_128", "flash_causal", "sparse", "matmul"] {
         machine_code(name, &options);
+    }
+}
+
+#[test]
+fn programs_that_are_drawn_become_machine_code() {
+    let plain = Options::new("sm_90a".parse().expect("an architecture"));
+    let options = Options { order: ProgramOrder::Queue, ..plain };
+    for name in ["flash_128", "flash_causal", "sparse", "sparse_64_d64", "matmul"] {
+        let image = machine_code(name, &options);
+        assert!(image.queue, "{name} takes no counter");
+        // One role draws, and every other one takes.
+        assert_eq!(image.ptx.matches("atom.global.inc.u32").count(), 1, "{name}");
     }
 }
 

@@ -99,6 +99,9 @@ impl Marks {
             _ => &op.operands[..],
         };
         used.iter().for_each(|&v| self.value(v));
+        if op.flag("drawn") {
+            self.value(op.results[0]);
+        }
     }
 
     /// A value is needed: so is what makes it.

@@ -64,6 +64,10 @@ pub enum Class {
     Turn,
     /// A tensor, a ring, a cursor and one offset per axis of the tensor; attributes `box`, `row`; no result.
     Fill,
+    /// A ring of numbers, a cursor and the number of programs; an i32.
+    Draw,
+    /// A ring of numbers and a cursor; an i32.
+    Take,
     /// A ring and a cursor; a view of a stage.
     Await,
     /// A view; a tile.
@@ -267,6 +271,11 @@ op_table! {
     Acquire = "acquire", Turn, Visible, Sched;
     /// Copies a box of a tensor to the rows of a stage from `row` on; arrives when it is there. What lies beyond the tensor's end is 0.
     Fill = "fill", Fill, Visible, Sched;
+    /// The number of a program that no block of threads has yet, or -1 when there is none; put into a stage of a ring of numbers too, when that is
+    /// empty. A launch has so many programs, and every block of threads starts with the one of its own number.
+    Draw = "draw", Draw, Visible, Sched;
+    /// The number in a stage of a ring of numbers, when it is full; gives the stage back, with an arrival of every warp of this role.
+    Take = "take", Take, Visible, Sched;
     /// Waits until a stage is full.
     Await = "await", Await, Visible, Sched;
     /// Gives a stage back: its readers in this role are done.
@@ -340,6 +349,10 @@ pub const ATTRS: &[(&str, &str)] = &[
     ("box", "ints: extent per tensor axis of a memory op"),
     ("check", "ints: 1 for each tensor axis on which the box may reach past the end"),
     ("step", "an int: what `for` counts by"),
+    (
+        "drawn",
+        "1 if `for` also ends when the first value that it carries is negative; Hopper's schedules only",
+    ),
     ("msg", "a text: of `assert` and `print`"),
     ("arrivals", "an int: arrivals that make a stage of a ring empty"),
     ("row", "an int: the row of a stage that `fill` starts at"),

@@ -47,6 +47,25 @@ const SAMPLE: &str = r#"kernel sample {
     }
     yield
   }
+  %30 = ring {arrivals=4, name="programs"} : ring<2x1x1xi32>
+  role {first=8, name="draw", registers=0, warps=1} {
+    %31 = cursor : cursor
+    %32, %33 = for %34 in %4..%7 carry(%35 = %5, %36 = %31) {drawn=1, step=1} : i32, cursor {
+      %37 = draw %30, %36, %7 : i32
+      %38 = advance %30, %36 : cursor
+      yield %37, %38
+    }
+    yield
+  }
+  role {first=12, name="take", registers=0, warps=4} {
+    %39 = cursor : cursor
+    %40, %41 = for %42 in %4..%7 carry(%43 = %5, %44 = %39) {drawn=1, step=1} : i32, cursor {
+      %45 = take %30, %44 : i32
+      %46 = advance %30, %44 : cursor
+      yield %45, %46
+    }
+    yield
+  }
 }
 "#;
 
@@ -162,6 +181,19 @@ cases! {
         "%0 = read %v : tile<64x64xf32>" => "`read` gives a tile<64x64xbf16> here, not a tile<64x64xf32>",
         "%0 = read %k : tile<64x64xbf16>" => "`read` takes a view, not a ring<2x64x64xbf16>",
         "%0 = read %p : tile<64x64xf32>" => "`read` takes a view, not a pending<64x64xf32>",
+    }
+    queues {
+        "%0 = ring {arrivals=1, name=\"r\"} : ring<2x1x1xi32> %1 = draw %0, %c, %i : i32" => "ok",
+        "%0 = ring {arrivals=1, name=\"r\"} : ring<2x1x1xi32> %1 = take %0, %c : i32" => "ok",
+        "%0 = draw %k, %c, %i : i32" => "`draw` takes a ring of one i32 a stage, not a ring<2x64x64xbf16>",
+        "%0 = take %k, %c : i32" => "`take` takes a ring of one i32 a stage, not a ring<2x64x64xbf16>",
+        "%0 = draw %k, %c : i32" => "`draw` takes 3 operands and gives 1 results, this has 2 and 1",
+        "%0 = take %k, %i : i32" => "`take` takes a cursor, not a i32",
+        "%0 = ring {arrivals=1, name=\"r\"} : ring<2x1x1xi32> %1 = draw %0, %c, %c : i32" => "`draw` takes a number of programs, not a cursor",
+        "%0 = ring {arrivals=1, name=\"r\"} : ring<2x1x1xi32> %1 = take %0, %c : cursor" => "`take` gives a i32 here, not a cursor",
+        "%0 = for %j in %i..%i carry(%a = %i) {drawn=1, step=1} : i32 { yield %a }" => "ok",
+        "%0 = for %j in %i..%i carry(%a = %c) {drawn=1, step=1} : cursor { yield %a }" => "a drawn `for` carries no i32 first",
+        "for %j in %i..%i carry() {drawn=1, step=1} { yield }" => "a drawn `for` carries no i32 first",
     }
     copies {
         "fill %x[%i, %i], %k, %c {box=[64, 64], row=0}" => "ok",

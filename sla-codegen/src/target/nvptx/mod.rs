@@ -73,6 +73,7 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
         threads: schedule.family.threads(),
         shared_bytes: lowered.shared_bytes as u32,
         maps: Vec::new(),
+        queue: false,
         grid: GridKind::Programs,
         log: lowered.log,
     })
@@ -91,6 +92,7 @@ pub fn compile_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<GpuImage, Code
         threads: lowered.threads,
         shared_bytes: lowered.shared_bytes as u32,
         maps: lowered.maps,
+        queue: lowered.queue,
         grid: GridKind::Persistent { per_sm: ctas_per_sm.max(1) },
         log: None,
     })

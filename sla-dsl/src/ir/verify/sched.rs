@@ -68,6 +68,18 @@ pub fn op(k: &Kernel, op: &Op) -> Check {
             count(op, 2, 0)?;
             ring(k, op, 0).map(|_| ())
         }
+        Class::Draw | Class::Take => {
+            let draws = op.code.class() == Class::Draw;
+            count(op, if draws { 3 } else { 2 }, 1)?;
+            match ring(k, op, 0)? {
+                (Elem::I32, [_, 1, 1]) => {}
+                _ => return Err(format!("`{name}` takes a ring of one i32 a stage, not a {}", ty(0))),
+            }
+            ensure(!draws || *ty(2) == Type::Scalar(Elem::I32), || {
+                format!("`{name}` takes a number of programs, not a {}", ty(2))
+            })?;
+            result(k, op, &Type::Scalar(Elem::I32))
+        }
         Class::Await => {
             count(op, 2, 1)?;
             let (elem, [_, m, n]) = ring(k, op, 0)?;

@@ -263,6 +263,8 @@ fn for_(k: &Kernel, op: &Op) -> Check {
             )
         })?;
     }
+    let drawn = carried.first().is_some_and(|&v| *k.ty(v) == Type::Scalar(Elem::I32));
+    ensure(drawn || !op.flag("drawn"), || "a drawn `for` carries no i32 first".to_string())?;
     yields(k, op, op.regions[0])
 }
 

@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::context::STREAM;
 use super::maps::{self, MapRefusal, RecentMaps};
-use super::{CudaContext, CudaError};
+use super::{CudaContext, CudaError, CudaMemory};
 use crate::device::Resources;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option, CUtensorMap};
@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Shared memory that needs no permission.
 const FREE_SHARED_BYTES: u32 = 48 * 1024;
 
+/// Bytes of the counter of a kernel that draws its programs.
+const COUNTER_BYTES: usize = 4;
+
 /// A loaded kernel.
 pub(super) struct CudaKernel {
     context: Arc<CudaContext>,
@@ -25,6 +28,8 @@ pub(super) struct CudaKernel {
     shared_bytes: u32,
     grid: GridKind,
     maps: Vec<TensorMap>,
+    /// The counter that programs are drawn from. One is enough: all launches are in one stream, one after the other.
+    queue: Option<CudaMemory>,
     recent: RecentMaps,
     report: Option<Report>,
     log: Option<DeviceLog>,
@@ -66,6 +71,7 @@ impl CudaKernel {
             shared_bytes: image.shared_bytes,
             grid: image.grid,
             maps: image.maps.clone(),
+            queue: None,
             recent: RecentMaps::default(),
             report,
             log: image.log.clone(),
@@ -76,6 +82,9 @@ impl CudaKernel {
             && !maps::available()
         {
             return Err(kernel.refusal(map, MapRefusal::Driver));
+        }
+        if image.queue {
+            kernel.queue = Some(CudaMemory::zeroed(context, COUNTER_BYTES)?);
         }
         let missing = |message: String| CudaError::Image { kernel: name.to_string(), message };
         let entry = CString::new(image.entry.as_str()).map_err(|e| missing(e.to_string()))?;
@@ -177,6 +186,8 @@ impl CudaKernel {
         let slots = slots.iter_mut().map(|s| (s as *mut u64).cast());
         let mut params: Vec<*mut c_void> =
             slots.chain(maps.iter_mut().map(|m| (m as *mut CUtensorMap).cast())).collect();
+        let mut counter = self.queue.as_ref().map(|memory| memory.address() as u64);
+        params.extend(counter.as_mut().map(|address| (address as *mut u64).cast::<c_void>()));
         let (grid, block) = ((self.blocks(programs), 1, 1), (self.threads, 1, 1));
         // SAFETY: by this function's contract; the driver copies the parameters before it returns.
         unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, STREAM, &mut params) }

@@ -55,7 +55,16 @@ const SCALE: &str = "
 
 fn image(shared_bytes: u32) -> GpuImage {
     let (maps, grid) = (Vec::new(), GridKind::Programs);
-    GpuImage { entry: "scale".into(), ptx: SCALE.into(), threads: 64, shared_bytes, maps, grid, log: None }
+    GpuImage {
+        entry: "scale".into(),
+        ptx: SCALE.into(),
+        threads: 64,
+        shared_bytes,
+        maps,
+        queue: false,
+        grid,
+        log: None,
+    }
 }
 
 fn load(context: &Arc<CudaContext>, image: &GpuImage) -> Result<CudaKernel, CudaError> {
@@ -203,6 +212,7 @@ fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
         threads: 256,
         shared_bytes: 2048,
         maps: vec![TensorMap { param: 1, extents: vec![8, 64] }],
+        queue: false,
         grid: GridKind::Persistent { per_sm: 1 },
         log: None,
     };

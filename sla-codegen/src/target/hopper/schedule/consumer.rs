@@ -20,7 +20,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
     w.role("compute", plan.consumer_warp, warps, plan.consumer_registers, |w| {
         let init: Vec<Value> = (0..rings.residents.len() + rings.streams.len()).map(|_| start(w)).collect();
         let parts = Parts::new(w.tile, shape);
-        programs(w, &init, |w, at| {
+        programs(w, rings.queue, &init, |w, at, _| {
             let (held, flowing) = at.split_at(rings.residents.len());
             let mut consumer =
                 Consumer { shape, rings, plan, parts: &parts, held: held.to_vec(), views: vec![] };

@@ -76,6 +76,7 @@ fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
         residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
         streams: plan.streams.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
         staging: plan.staging.iter().map(|r| ring(&mut w, r, 0)).collect(),
+        queue: plan.queue.as_ref().map(|(r, arrivals)| ring(&mut w, r, *arrivals)),
     };
     for role in &plan.producers {
         producer::write(&mut w, shape, &rings, role, plan.producer_registers);
@@ -89,6 +90,8 @@ struct Rings {
     residents: Vec<Value>,
     streams: Vec<Value>,
     staging: Vec<Value>,
+    /// Where programs are drawn.
+    queue: Option<Value>,
 }
 
 fn ring(w: &mut Writer<'_>, r: &RingPlan, arrivals: u32) -> Value {

@@ -7,9 +7,9 @@
 //! It knows sizes only; what the kernel computes is the shape's business.
 
 use super::shape::{Refusal, Shape, Source, Staged};
-use crate::{Options, ScheduleKind};
+use crate::{Options, ProgramOrder, ScheduleKind};
 use sla_dsl::diag::Loc;
-use sla_dsl::ir::{Elem, Kernel, Value};
+use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Value};
 
 /// Shared memory of a multiprocessor, and what the hardware keeps of it for each block of threads.
 const MULTIPROCESSOR_BYTES: usize = 228 * 1024;
@@ -21,6 +21,8 @@ const REGISTERS: usize = 64 * 1024;
 const OTHER_REGISTERS: usize = 40;
 /// Most blocks of self-loading warpgroups on a multiprocessor.
 const MAX_OWN: usize = 3;
+/// Programs that may be drawn before they are run: the one that is run, the next one, and one on the way.
+const QUEUE_STAGES: usize = 3;
 /// The deepest ring.
 const MAX_STAGES: usize = 8;
 
@@ -48,6 +50,8 @@ pub struct ProducerPlan {
     pub residents: Vec<usize>,
     /// Streams that it copies, by index.
     pub streams: Vec<usize>,
+    /// Whether it draws programs for all roles.
+    pub draws: bool,
 }
 
 /// Who copies to shared memory.
@@ -70,6 +74,8 @@ pub struct Plan {
     pub staging: Vec<RingPlan>,
     /// For each send, its staging ring.
     pub sends: Vec<usize>,
+    /// Through which programs are drawn, and the arrivals that empty a stage of it; `None` where their order is static.
+    pub queue: Option<(RingPlan, u32)>,
     /// Who copies.
     pub copier: Copier,
     /// What each producer copies; none where the consumer does.
@@ -145,13 +151,16 @@ impl Plan {
             stages,
         };
         let (producer_registers, consumer_registers) = registers(shape.warpgroups);
+        let mut producers = if own { Vec::new() } else { producers(kernel, shape) };
+        let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
             residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
             sends: sends.1,
             copier: if own { Copier::Consumer } else { Copier::Producers },
-            producers: if own { Vec::new() } else { producers(kernel, shape) },
+            queue,
+            producers,
             producer_registers,
             consumer_warp: if shape.warpgroups == 1 { 0 } else { 4 },
             consumer_registers,
@@ -213,6 +222,36 @@ fn staging(kernel: &Kernel, shape: &Shape) -> (Vec<RingPlan>, Vec<usize>) {
     (rings, which)
 }
 
+/// The queue of programs, if they are drawn: by the producer of residents, or the last one.
+fn queue(
+    kernel: &Kernel,
+    shape: &Shape,
+    options: &Options,
+    producers: &mut [ProducerPlan],
+) -> Option<(RingPlan, u32)> {
+    let wanted = match options.order {
+        ProgramOrder::Static => false,
+        ProgramOrder::Queue => true,
+        ProgramOrder::Auto => {
+            let defs = kernel.defs();
+            kernel.op(shape.main).operands[..2].iter().any(|&v| loaded(kernel, &defs, v))
+        }
+    };
+    let last = producers.len().checked_sub(1).filter(|_| wanted)?;
+    let drawer = producers.iter().position(|p| !p.residents.is_empty()).unwrap_or(last);
+    producers[drawer].draws = true;
+    // The other producers, and every warp that multiplies.
+    let arrivals = last as u32 + 4 * shape.warpgroups;
+    let ring = RingPlan { name: "programs".into(), elem: Elem::I32, size: [1, 1], stages: QUEUE_STAGES };
+    Some((ring, arrivals))
+}
+
+/// Whether memory decides a scalar.
+fn loaded(kernel: &Kernel, defs: &[Option<OpId>], v: Value) -> bool {
+    let Some(op) = defs[v.index()].map(|d| kernel.op(d)) else { return false };
+    op.code == OpCode::Load || op.operands.iter().any(|&v| loaded(kernel, defs, v))
+}
+
 /// One warp for each stream and one for the residents, as far as warps go: four, or two where a single warpgroup consumes.
 fn producers(kernel: &Kernel, shape: &Shape) -> Vec<ProducerPlan> {
     let (first, most) = if shape.warpgroups == 1 { (4, 2) } else { (0, 4) };
@@ -220,7 +259,13 @@ fn producers(kernel: &Kernel, shape: &Shape) -> Vec<ProducerPlan> {
     for (i, s) in shape.streams.iter().enumerate() {
         if roles.len() < most {
             let warp = first + roles.len() as u32;
-            roles.push(ProducerPlan { name: name(kernel, s), warp, residents: vec![], streams: vec![i] });
+            roles.push(ProducerPlan {
+                name: name(kernel, s),
+                warp,
+                residents: vec![],
+                streams: vec![i],
+                draws: false,
+            });
         } else {
             roles[most - 1].streams.push(i);
         }
@@ -232,7 +277,7 @@ fn producers(kernel: &Kernel, shape: &Shape) -> Vec<ProducerPlan> {
     if roles.len() < most {
         let warp = first + roles.len() as u32;
         let name = name(kernel, &shape.residents[0]);
-        roles.push(ProducerPlan { name, warp, residents: all, streams: vec![] });
+        roles.push(ProducerPlan { name, warp, residents: all, streams: vec![], draws: false });
     } else {
         roles[0].residents = all;
     }

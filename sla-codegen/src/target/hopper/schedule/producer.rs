@@ -1,6 +1,7 @@
 //! Roles that copy: for each program the residents, then the streams of each step, each into the next stage of its ring.
 //!
 //! One lane of one warp runs such a role. It waits for empty stages only, so it is ahead of the consumers by as many stages as the rings have.
+//! Where programs are drawn, one of these roles draws the next program once it has copied the residents of the present one.
 
 use super::Rings;
 use super::copies::{fill, steps};
@@ -15,13 +16,16 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, role: &ProducerPl
     let name = format!("load_{}", role.name);
     w.role(&name, role.warp, 1, registers, |w| {
         let init: Vec<Value> = (0..role.residents.len() + role.streams.len()).map(|_| start(w)).collect();
-        programs(w, &init, |w, at| {
+        programs(w, rings.queue, &init, |w, at, program| {
             shape.scalars.iter().for_each(|&op| w.copy(op));
             let (held, flowing) = at.split_at(role.residents.len());
             let mut next = Vec::new();
             for (&i, &cursor) in role.residents.iter().zip(held) {
                 fill(w, &shape.residents[i], rings.residents[i], cursor);
                 next.push(advance(w, rings.residents[i], cursor));
+            }
+            if role.draws {
+                program.draw(w);
             }
             if !role.streams.is_empty() {
                 let hi = w.get(w.tile.op(shape.main).operands[1]);

@@ -1,36 +1,77 @@
 //! The persistent loop that every role has: the programs of a block of threads, one after the other.
 //!
-//! Block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks; what a role carries (its places in rings) runs on from one program to
-//! the next, so that producers may be ahead of consumers across programs.
+//! What a role carries (its places in rings) runs on from one program to the next, so that producers may be ahead of consumers across programs.
+//! Which programs a block of threads runs is decided here and nowhere else:
+//! * *static*: block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks.
+//! * *drawn*: block `c` starts with program `c`; one role then draws the next one from a counter in global memory, and hands it to the other roles
+//!   through a ring of numbers. It draws while the program before runs, so nobody waits for the counter. Each block draws once for each program that it
+//!   has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch without anyone resetting it.
 
-use super::writer::Writer;
+use super::writer::{OpenFor, Writer};
 use sla_dsl::ir::{Attr, Elem, OpCode, Type, Value};
 
-/// Writes the loop; `body` gets what it carries and returns what it carries on.
+/// The program after the one that is being written, where programs are drawn.
+pub struct Next {
+    queue: Option<Queue>,
+    drawn: Option<Value>,
+}
+
+struct Queue {
+    ring: Value,
+    cursor: Value,
+    total: Value,
+}
+
+impl Next {
+    /// Draws it, for this role and the others. The others take it when they are done with theirs.
+    pub fn draw(&mut self, w: &mut Writer<'_>) {
+        if let Some(q) = &self.queue {
+            let operands = [q.ring, q.cursor, q.total];
+            self.drawn = Some(w.one(OpCode::Draw, &operands, Type::Scalar(Elem::I32), &[]));
+        }
+    }
+
+    /// The program, and the place in the ring after it.
+    fn values(self, w: &mut Writer<'_>) -> Vec<Value> {
+        let Some(q) = self.queue else { return Vec::new() };
+        let take =
+            |w: &mut Writer<'_>| w.one(OpCode::Take, &[q.ring, q.cursor], Type::Scalar(Elem::I32), &[]);
+        let next = self.drawn.unwrap_or_else(|| take(w));
+        vec![next, advance(w, q.ring, q.cursor)]
+    }
+}
+
+/// Writes the loop, with programs drawn through the ring `queue` if there is one; `body` gets what the loop carries and returns what it
+/// carries on.
 pub fn programs(
     w: &mut Writer<'_>,
+    queue: Option<Value>,
     init: &[Value],
-    body: impl FnOnce(&mut Writer<'_>, &[Value]) -> Vec<Value>,
+    body: impl FnOnce(&mut Writer<'_>, &[Value], &mut Next) -> Vec<Value>,
 ) {
     let axes = w.tile.grid.len();
     let extents: Vec<Value> =
         (0..axes).map(|a| w.index(OpCode::Extent, &[("axis", Attr::Int(a as i64))])).collect();
-    let (cta, ctas) = (w.index(OpCode::Cta, &[]), w.index(OpCode::Ctas, &[]));
+    let cta = w.index(OpCode::Cta, &[]);
     let mut total = w.int(1);
     for &e in &extents {
         total = w.arith(OpCode::Mul, total, e);
     }
-    // Rounds: (total - cta + ctas - 1) / ctas; not more blocks are started than there are programs.
-    let left = w.arith(OpCode::Sub, total, cta);
-    let one = w.int(1);
-    let more = w.arith(OpCode::Sub, ctas, one);
-    let up = w.arith(OpCode::Add, left, more);
-    let rounds = w.arith(OpCode::Div, up, ctas);
-    let zero = w.int(0);
-    let open = w.begin_for(zero, rounds, 1, init);
-    let (round, carried) = (open.counter, open.carried.clone());
-    let skipped = w.arith(OpCode::Mul, round, ctas);
-    let mut rest = w.arith(OpCode::Add, cta, skipped);
+    let (open, mut rest, queue) = match queue {
+        None => {
+            let (open, program) = by_number(w, cta, total, init);
+            (open, program, None)
+        }
+        Some(ring) => {
+            let (zero, first) = (w.int(0), start(w));
+            let init: Vec<Value> = [cta, first].into_iter().chain(init.iter().copied()).collect();
+            let open = w.begin_drawn(zero, total, &init);
+            let queue = Queue { ring, cursor: open.carried[1], total };
+            let program = open.carried[0];
+            (open, program, Some(queue))
+        }
+    };
+    let carried = open.carried[if queue.is_some() { 2 } else { 0 }..].to_vec();
     w.place.clear();
     for (a, &extent) in extents.iter().enumerate() {
         if a + 1 == axes {
@@ -41,9 +82,28 @@ pub fn programs(
             rest = w.arith(OpCode::Div, rest, extent);
         }
     }
-    let next = body(w, &carried);
+    let mut next = Next { queue, drawn: None };
+    let on = body(w, &carried, &mut next);
+    let mut yields = next.values(w);
+    yields.extend(on);
     w.place.clear();
-    w.end_for(open, &next);
+    w.end_for(open, &yields);
+}
+
+/// The loop over every so-manieth program, and the program's number.
+fn by_number(w: &mut Writer<'_>, cta: Value, total: Value, init: &[Value]) -> (OpenFor, Value) {
+    let ctas = w.index(OpCode::Ctas, &[]);
+    // Rounds: (total - cta + ctas - 1) / ctas; not more blocks are started than there are programs.
+    let left = w.arith(OpCode::Sub, total, cta);
+    let one = w.int(1);
+    let more = w.arith(OpCode::Sub, ctas, one);
+    let up = w.arith(OpCode::Add, left, more);
+    let rounds = w.arith(OpCode::Div, up, ctas);
+    let zero = w.int(0);
+    let open = w.begin_for(zero, rounds, 1, init);
+    let skipped = w.arith(OpCode::Mul, open.counter, ctas);
+    let program = w.arith(OpCode::Add, cta, skipped);
+    (open, program)
 }
 
 /// The first place in a ring.

@@ -32,6 +32,7 @@ pub struct OpenFor {
     pub carried: Vec<Value>,
     operands: Vec<Value>,
     step: i64,
+    drawn: bool,
     known: Known,
 }
 
@@ -139,7 +140,12 @@ impl<'k> Writer<'k> {
         self.out.block_mut(block).args = [counter].into_iter().chain(carried.iter().copied()).collect();
         self.open.push(block);
         let operands = [lo, hi].into_iter().chain(init.iter().copied()).collect();
-        OpenFor { counter, carried, operands, step, known: self.known.clone() }
+        OpenFor { counter, carried, operands, step, drawn: false, known: self.known.clone() }
+    }
+
+    /// Starts a loop by 1 that also ends when the first value it carries, an `i32`, is negative.
+    pub fn begin_drawn(&mut self, lo: Value, hi: Value, init: &[Value]) -> OpenFor {
+        OpenFor { drawn: true, ..self.begin_for(lo, hi, 1, init) }
     }
 
     /// Ends a loop with the values it yields; gives its results.
@@ -147,13 +153,9 @@ impl<'k> Writer<'k> {
         let region = self.close(yields);
         self.known = open.known;
         let types: Vec<Type> = open.carried.iter().map(|&v| self.out.ty(v).clone()).collect();
-        self.with_regions(
-            OpCode::For,
-            &open.operands,
-            &types,
-            &[("step", Attr::Int(open.step))],
-            vec![region],
-        )
+        let attrs = [("step", Attr::Int(open.step)), ("drawn", Attr::Int(1))];
+        let attrs = if open.drawn { &attrs[..] } else { &attrs[..1] };
+        self.with_regions(OpCode::For, &open.operands, &types, attrs, vec![region])
     }
 
     /// `if cond { then } else { otherwise }`, with the values that both give.

@@ -29,6 +29,8 @@ pub struct Slot {
     pub arrived: u32,
     /// Rows filled in this pass, as `first..end`.
     rows: Vec<(usize, usize)>,
+    /// What was put into it last, in a ring of numbers.
+    number: i32,
     /// By role.
     pub readers: Vec<Reader>,
 }
@@ -134,6 +136,18 @@ impl Ring {
             s.full += 1;
         }
         Ok(())
+    }
+
+    /// Puts a number into a stage.
+    pub fn put(&mut self, position: u32, number: i32) -> Result<(), Fault> {
+        let (slot, _) = self.at(position);
+        self.slots[slot].number = number;
+        self.fill(position, 0, self.rows)
+    }
+
+    /// The number in a stage.
+    pub fn number(&self, position: u32) -> i32 {
+        self.slots[self.at(position).0].number
     }
 
     /// Whether a stage is full. Only the next pass may be waited for: the phase bit of any other could say the wrong thing.

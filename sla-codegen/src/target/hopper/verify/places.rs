@@ -17,7 +17,13 @@ pub fn is_step(op: &Op) -> bool {
 /// The ring among an op's operands.
 pub fn ring_operand(op: &Op) -> Option<Value> {
     let at = match op.code {
-        OpCode::Acquire | OpCode::Release | OpCode::Await | OpCode::Advance | OpCode::Lap => 0,
+        OpCode::Acquire
+        | OpCode::Release
+        | OpCode::Await
+        | OpCode::Advance
+        | OpCode::Lap
+        | OpCode::Draw
+        | OpCode::Take => 0,
         OpCode::Fill => 1,
         OpCode::Send => 2,
         _ => return None,
@@ -117,6 +123,7 @@ impl<'k> Checker<'k, '_> {
             OpCode::Acquire | OpCode::Fill if warps > 4 => {
                 ("more than a warpgroup", "one warp or one warpgroup")
             }
+            OpCode::Draw if warps > 1 => ("more than a warp", "one warp"),
             _ => return,
         };
         self.report(role, op, Fault::RoleShape { first, end: first + warps, found, needed });
@@ -127,8 +134,8 @@ impl<'k> Checker<'k, '_> {
         let def = self.defs[ring.index()].map(|id| self.k.op(id)).filter(|d| d.code == OpCode::Ring);
         let Some(def) = def else { return self.report(role, op, Fault::UnknownRing) };
         let (what, used) = match op.code {
-            OpCode::Acquire | OpCode::Fill => (Use::Fill, "filled"),
-            OpCode::Await | OpCode::Release => (Use::Read, "read"),
+            OpCode::Acquire | OpCode::Fill | OpCode::Draw => (Use::Fill, "filled"),
+            OpCode::Await | OpCode::Release | OpCode::Take => (Use::Read, "read"),
             OpCode::Send => (Use::Send, "sent through"),
             _ => return,
         };

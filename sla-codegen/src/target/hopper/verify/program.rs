@@ -101,7 +101,7 @@ fn reads(k: &Kernel, rings: &[OpId], role: OpId) -> Vec<bool> {
     fn go(k: &Kernel, block: BlockId, found: &mut Vec<Value>) {
         for &id in &k.block(block).ops {
             let op = k.op(id);
-            found.extend(ring_operand(op).filter(|_| op.code == OpCode::Await));
+            found.extend(ring_operand(op).filter(|_| matches!(op.code, OpCode::Await | OpCode::Take)));
             op.regions.iter().for_each(|&r| go(k, r, found));
         }
     }
@@ -177,6 +177,10 @@ impl Needs<'_> {
                             out.get(i).into_iter().for_each(|&v| self.need(v));
                             self.need(op.operands[i + 2]);
                         }
+                    }
+                    if op.flag("drawn") {
+                        out.first().into_iter().for_each(|&v| self.need(v));
+                        self.need(op.operands[2]);
                     }
                     if wanted || steps(k, op) {
                         self.need(op.operands[0]);

@@ -3,6 +3,7 @@
 //! Warpgroups of a role run one program and decide alike, so they are one machine whose releases count once a warpgroup.
 
 use super::barriers::Ring;
+use super::cases::Question;
 use super::error::Fault;
 use super::numbers::{Num, Numbers};
 use super::program::Program;
@@ -32,6 +33,8 @@ pub struct World<'k> {
     pub program: &'k Program,
     pub rings: Vec<Ring>,
     pub numbers: Numbers<'k>,
+    /// Programs drawn.
+    pub drawn: i32,
 }
 
 /// What became of a step.
@@ -87,6 +90,7 @@ pub struct Role<'k> {
     /// Where it is.
     pub op: OpId,
     arrivals: u32,
+    warps: u32,
     env: Vec<Val>,
     frames: Vec<Frame>,
     pendings: Vec<Pending>,
@@ -107,6 +111,7 @@ impl<'k> Role<'k> {
             name: op.str("name"),
             op: id,
             arrivals: warps.div_ceil(4),
+            warps,
             env,
             frames: vec![frame],
             pendings: Vec::new(),
@@ -159,6 +164,32 @@ impl<'k> Role<'k> {
                     self.set(op.results[0], Val::View(ring, position));
                 }
             }
+            OpCode::Draw | OpCode::Take => {
+                let (ring, position) = self.turn(w, op)?;
+                let full = op.code == OpCode::Take;
+                let ready = if full {
+                    w.rings[ring].wait(position, self.index, id)?
+                } else {
+                    w.rings[ring].acquire(position, self.index, id)?
+                };
+                if !ready {
+                    if let Some(frame) = self.frames.last_mut() {
+                        frame.next -= 1;
+                    }
+                    return Ok(Step::Waits { ring, position, full });
+                }
+                if full {
+                    w.rings[ring].release(position, self.index, self.warps)?;
+                } else {
+                    let total = self.num(op.operands[2]);
+                    let program = w.numbers.ask(Question::Ctas) + w.drawn;
+                    w.drawn += 1;
+                    let some = program < w.numbers.eval(total).unwrap_or(0);
+                    w.rings[ring].put(position, if some { program } else { -1 })?;
+                }
+                let program = w.rings[ring].number(position);
+                self.set(op.results[0], Val::Num(Num::Known(program)));
+            }
             OpCode::Fill => self.fill(w, op)?,
             OpCode::Release => self.release(w, op)?,
             OpCode::Advance | OpCode::Lap => {
@@ -203,7 +234,8 @@ impl<'k> Role<'k> {
         let (lo, hi) = (self.num(op.operands[0]), self.num(op.operands[1]));
         let step = op.int("step").unwrap_or(1);
         let (counter, trips) = w.numbers.trips(lo, hi, step, w.program.rounds[id.index()]);
-        if trips == 0 {
+        let over = op.flag("drawn") && self.is_over(w, op.operands[2]);
+        if trips == 0 || over {
             for (&r, &init) in op.results.iter().zip(&op.operands[2..]) {
                 self.set(r, self.get(init));
             }
@@ -218,12 +250,18 @@ impl<'k> Role<'k> {
         self.frames.push(Frame { block, next: 0, op: id, left: trips - 1, counter });
     }
 
+    /// Whether a drawn program is none.
+    fn is_over(&self, w: &mut World<'k>, program: Value) -> bool {
+        w.numbers.eval(self.num(program)).is_ok_and(|p| p < 0)
+    }
+
     /// Ends a region: another step of a loop, or on behind it.
-    fn leave(&mut self, w: &World<'k>, yielded: &Op) {
+    fn leave(&mut self, w: &mut World<'k>, yielded: &Op) {
         let Some(mut frame) = self.frames.pop() else { return };
         let owner = w.kernel.op(frame.op);
         let values: Vec<Val> = yielded.operands.iter().map(|&v| self.get(v)).collect();
-        if owner.code == OpCode::For && frame.left > 0 {
+        let over = owner.flag("drawn") && self.is_over(w, yielded.operands[0]);
+        if owner.code == OpCode::For && frame.left > 0 && !over {
             let args = &w.kernel.block(frame.block).args;
             frame.left -= 1;
             frame.counter = frame.counter.wrapping_add(owner.int("step").unwrap_or(1) as i32);

@@ -21,6 +21,7 @@ pub fn run(k: &Kernel, program: &Program, case: Case, budget: &mut usize) -> Res
         program,
         rings: program.rings.iter().map(|&id| Ring::new(k, k.op(id), program.roles.len())).collect(),
         numbers: Numbers::new(k, program, case),
+        drawn: 0,
     };
     let env = body(&mut w);
     let mut roles: Vec<Role> =

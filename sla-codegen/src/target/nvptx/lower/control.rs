@@ -78,8 +78,49 @@ impl Lower<'_> {
         self.bind(&results, &regs);
     }
 
+    /// A loop that also ends when the first value that it carries is negative.
+    fn drawn_for(&mut self, id: OpId) {
+        let op = self.k.op(id);
+        let region = op.regions[0];
+        let args = self.k.block(region).args.clone();
+        let (lo, hi) = (self.scalar(op.operands[0]), self.scalar(op.operands[1]));
+        let (step, zero) = (self.t.i32(op.int("step").unwrap_or(1)), self.t.i32(0));
+        let mut init = vec![lo];
+        for &v in &op.operands[2..] {
+            let regs = self.regs(v);
+            init.extend(regs);
+        }
+        let carried = self.flat(&args);
+        let types = list(&carried.types);
+        let name = self.t.fresh();
+        let before: Vec<Ssa> = init.iter().map(|_| self.t.fresh()).collect();
+        let pairs = list(before.iter().zip(&init).map(|(n, i)| format!("{n} = {i}")));
+        let count = init.len();
+        self.t.open(format_args!("{name}:{count} = scf.while ({pairs}) : ({types}) -> ({types}) {{"));
+        let below = self.t.def(format_args!("arith.cmpi slt, {}, {hi} : i32", before[0]));
+        let drawn = self.t.def(format_args!("arith.cmpi sge, {}, {zero} : i32", before[1]));
+        let more = self.t.bin("arith.andi", below, drawn, Ty::I1);
+        self.t.line(format_args!("scf.condition({more}) {} : {types}", list(&before)));
+        self.t.reopen("} do {");
+        let inside: Vec<Ssa> = init.iter().map(|_| self.t.fresh()).collect();
+        let typed = inside.iter().zip(&carried.types).map(|(n, t)| format!("{n}: {t}"));
+        self.t.line(format_args!("^bb0({}):", list(typed)));
+        self.bind(&carried, &inside);
+        self.region(region);
+        let mut values = vec![self.t.bin("arith.addi", inside[0], step, Ty::I32)];
+        values.extend(self.yielded(region));
+        self.end(&values, &carried.types);
+        self.t.close("}");
+        let results = self.flat(&op.results);
+        let regs: Vec<Ssa> = (1..count).map(|i| name.part(i)).collect();
+        self.bind(&results, &regs);
+    }
+
     pub(super) fn for_op(&mut self, id: OpId) {
         let op = self.k.op(id);
+        if op.flag("drawn") {
+            return self.drawn_for(id);
+        }
         let region = op.regions[0];
         let args = self.k.block(region).args.clone();
         let (lo, hi) = (self.scalar(op.operands[0]), self.scalar(op.operands[1]));

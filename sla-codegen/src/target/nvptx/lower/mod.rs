@@ -8,6 +8,7 @@ mod control;
 mod copy;
 mod dot;
 mod dot_plain;
+mod draw;
 mod elementwise;
 mod fragment;
 mod global;
@@ -230,6 +231,8 @@ impl Lower<'_> {
             OpCode::Lap => self.lap(id),
             OpCode::Acquire => self.acquire(id),
             OpCode::Fill => self.fill(id),
+            OpCode::Draw => self.draw(id),
+            OpCode::Take => self.take(id),
             OpCode::Await => self.await_stage(id),
             OpCode::Release => self.release(id),
             OpCode::Read => self.read_view(id),

@@ -27,7 +27,7 @@ impl Lower<'_> {
         }
     }
 
-    fn cursor_of(&self, v: Value) -> (Ssa, Ssa) {
+    pub(super) fn cursor_of(&self, v: Value) -> (Ssa, Ssa) {
         match self.env.get(&v) {
             Some(Val::Regs(r)) if r.len() == 2 => (r[0], r[1]),
             _ => unreachable!("{v} is a cursor in a verified kernel"),
@@ -76,7 +76,7 @@ impl Lower<'_> {
     }
 
     /// The address of a stage's barrier, less the place in shared memory of the ring's barriers: that is the instruction's to add.
-    fn barrier_of(&mut self, ring: &RingPlace, stage: Ssa) -> Ssa {
+    pub(super) fn barrier_of(&mut self, ring: &RingPlace, stage: Ssa) -> Ssa {
         self.of_stage(ring, self.pool, stage, 8)
     }
 
@@ -88,7 +88,7 @@ impl Lower<'_> {
     }
 
     /// Waits until the phase with this parity has ended. `try_wait` sleeps a while before it says no.
-    fn wait(&mut self, barrier: Ssa, past: usize, parity: Ssa) {
+    pub(super) fn wait(&mut self, barrier: Ssa, past: usize, parity: Ssa) {
         let code = format!(
             "{{ .reg .pred P; W_${{:uid}}: mbarrier.try_wait.parity.shared::cta.b64 P, [$0+{past}], $1; \
              @P bra.uni D_${{:uid}}; bra.uni W_${{:uid}}; D_${{:uid}}: }}"

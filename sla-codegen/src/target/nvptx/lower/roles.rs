@@ -29,6 +29,8 @@ pub struct LoweredRoles {
     pub threads: u32,
     /// Tensor maps, passed by value after the flat arguments, in order.
     pub maps: Vec<TensorMap>,
+    /// Whether the address of a counter follows them, from which programs are drawn.
+    pub queue: bool,
 }
 
 /// A ring's place in shared memory.
@@ -52,9 +54,18 @@ impl RingPlace {
         self.rows * PITCH
     }
 
-    /// Bytes of a stage: a multiple of 1024, because rows come in eights.
+    /// Bytes of a stage: a multiple of 1024, because rows come in eights; none for a ring of numbers.
     pub(super) fn stage(&self) -> usize {
-        self.rows * self.cols * self.elem.bytes()
+        if self.elem.is_half() { self.rows * self.cols * self.elem.bytes() } else { 0 }
+    }
+
+    /// Bytes in the page of barriers: two barriers a stage, and the number in a ring of numbers.
+    fn barrier_bytes(&self) -> usize {
+        match (self.arrivals, self.elem.is_half()) {
+            (0, _) => 0,
+            (_, true) => 16 * self.stages,
+            (_, false) => 24 * self.stages,
+        }
     }
 }
 
@@ -76,6 +87,8 @@ pub(super) struct Current {
 pub(super) struct Roles {
     pub rings: Vec<RingPlace>,
     pub maps: Vec<(TensorMap, Ssa)>,
+    /// The address of the counter that programs are drawn from, once one is.
+    pub counter: Option<Ssa>,
     pub current: Option<Current>,
     /// Where the scratch of this role starts.
     pub scratch: usize,
@@ -169,9 +182,11 @@ pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, Co
     }
     let map = "!llvm.ptr {llvm.byval = !llvm.array<128 x i8>, llvm.align = 64 : i64, nvvm.grid_constant}";
     arguments.extend(lower.roles.maps.iter().map(|(_, v)| format!("{v}: {map}")));
+    arguments.extend(lower.roles.counter.map(|v| format!("{v}: {}", Ty::Global)));
     let maps = lower.roles.maps.iter().map(|(m, _)| m.clone()).collect();
+    let queue = lower.roles.counter.is_some();
     let minimum = format!(", nvvm.minctasm = {} : i32", ctas_per_sm.max(1));
-    Ok(LoweredRoles { mlir: lower.finish(&arguments, threads, &minimum), shared_bytes, threads, maps })
+    Ok(LoweredRoles { mlir: lower.finish(&arguments, threads, &minimum), shared_bytes, threads, maps, queue })
 }
 
 /// The ops of the body that have a code.
@@ -190,7 +205,7 @@ impl<'k> Lower<'k> {
             cols,
             arrivals: op.int("arrivals").unwrap_or(0),
             offset: self.rings_end(),
-            barriers: self.roles.rings.iter().filter(|r| r.arrivals > 0).map(|r| 16 * r.stages).sum(),
+            barriers: self.roles.rings.iter().map(RingPlace::barrier_bytes).sum(),
         };
         self.env.insert(op.results[0], Val::Ring(self.roles.rings.len()));
         self.roles.rings.push(place);

@@ -2,7 +2,7 @@
 
 use crate::target::nvptx::check::unsupported;
 use crate::{Arch, CodegenError};
-use sla_dsl::ir::{BlockId, Kernel, Op, OpCode, OpId, Type, Value};
+use sla_dsl::ir::{BlockId, Elem, Kernel, Op, OpCode, OpId, Type, Value};
 
 /// The largest extent of a box of TMA.
 const BOX: usize = 256;
@@ -67,6 +67,9 @@ fn need(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
 
 fn ring(ty: &Type) -> Result<(), String> {
     let Type::Ring(elem, [_, rows, cols]) = ty else { return Ok(()) };
+    if (*elem, *rows, *cols) == (Elem::I32, 1, 1) {
+        return Ok(()); // A ring of numbers.
+    }
     need(elem.is_half() && rows.is_multiple_of(8) && cols.is_multiple_of(64), || {
         format!("a stage of a {ty}; needed are halves, rows in multiples of 8 and columns in multiples of 64")
     })
@@ -105,6 +108,7 @@ fn of_role(kernel: &Kernel, op: &Op, warps: usize) -> Result<(), String> {
     }
     match op.code {
         OpCode::ProgramId | OpCode::Ring | OpCode::Role => Err("not inside a role".to_string()),
+        OpCode::Draw => need(lone, || format!("by {warps} warps; needed is one")),
         OpCode::Fill => {
             tensor(kernel, op)?;
             let row = op.int("row").unwrap_or(0);
