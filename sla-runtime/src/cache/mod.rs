@@ -4,6 +4,10 @@
 //! So a kernel definition with its constants is a family, and a member fits a launch when the launch answers all the member's
 //! questions as the member was built with: no kernel is built again just to learn its questions.
 
+mod recent;
+
+pub(crate) use recent::{Ready, RecentLaunches};
+
 use crate::{Dumps, RuntimeError};
 use sla_codegen::Options;
 use sla_dsl::ir::{AbiArg, DimExpr, Kernel, MemFacts};

@@ -3,7 +3,7 @@
 use super::*;
 use sla_codegen::Target;
 use sla_dsl::diag::Loc;
-use sla_dsl::ir::{Elem, Param, ParamKind, TensorType};
+use sla_dsl::ir::{Elem, Param, ParamKind, Scalar, TensorType};
 use sla_dsl::launch::{Arg, Space, TensorArg, bind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -87,4 +87,41 @@ fn a_failure_is_not_kept() {
     let fail = || Err(RuntimeError::DeviceName("x".into()));
     assert!(get(&cache, &launch(16, 64), fail).is_err());
     assert!(get(&cache, &launch(16, 64), || Ok(())).unwrap());
+}
+
+#[test]
+fn a_launch_that_repeats_is_not_made_ready_again() {
+    let (recent, cache, made) = (RecentLaunches::new(), KernelCache::new(None), AtomicUsize::new(0));
+    let (plain, consts) = (Options::new(Target::Cpu), Consts::default());
+    let launch = |l: usize, address: usize, scale: f64, options: &Options| {
+        // SAFETY: the memory is only described.
+        let x = unsafe { TensorArg::from_raw(Elem::F32, &[l], &[1], address, Space::Host, false) };
+        let args = [Arg::Tensor(x), Arg::Scalar(Scalar::Float(scale))];
+        let ready = recent.get(&DEF, &consts, options, &args, || {
+            made.fetch_add(1, Ordering::Relaxed);
+            let bound = bind(&DEF, &consts, &args[..1])?;
+            let compiled = cache.get(&DEF, &consts, options, &bound, |_| Ok(()))?;
+            Ok::<_, RuntimeError>(Ready { bound, compiled })
+        });
+        (ready.unwrap().bound.dims[0], made.load(Ordering::Relaxed))
+    };
+    assert_eq!(launch(16, 64, 1.0, &plain), (16, 1));
+    assert_eq!(launch(16, 64, 1.0, &plain), (16, 1));
+    assert_eq!(launch(24, 64, 1.0, &plain), (24, 2));
+    assert_eq!(launch(16, 128, 1.0, &plain), (16, 3));
+    assert_eq!(launch(16, 64, 2.0, &plain), (16, 4));
+    assert_eq!(launch(16, 64, 1.0, &Options { warps: Some(4), ..plain.clone() }), (16, 5));
+    assert_eq!(launch(16, 64, 1.0, &plain), (16, 5), "a few others do not drive it out");
+    for other in 0..100 {
+        launch(other + 100, 64, 1.0, &plain);
+    }
+    let before = made.load(Ordering::Relaxed);
+    assert_eq!(launch(16, 64, 1.0, &plain), (16, before + 1), "many others do");
+}
+
+#[test]
+fn a_launch_that_is_refused_is_not_kept() {
+    let recent = RecentLaunches::<()>::new();
+    let get = || recent.get(&DEF, &Consts::default(), &Options::new(Target::Cpu), &[], || Err(7));
+    assert_eq!((get().err(), get().err()), (Some(7), Some(7)));
 }

@@ -239,15 +239,20 @@ impl Device {
         args: &[Arg<'_>],
         options: &Options,
     ) -> Result<(), RuntimeError> {
-        let bound = bind(kernel, consts, args)?;
-        self.check_space(kernel, &bound)?;
+        let bound = || {
+            let bound = bind(kernel, consts, args)?;
+            self.check_space(kernel, &bound)?;
+            Ok(bound)
+        };
         match &self.0 {
-            Kind::Cpu(d) => d.launch(kernel, consts, args, &bound, options),
-            Kind::Cuda(d) => d.launch(kernel, consts, args, &bound, options),
-            Kind::Interp => Interpreter.launch(kernel, consts, args).map_err(|e| match e {
-                DeviceError::Launch(e) => e.into(),
-                DeviceError::Build(e) => e.into(),
-                DeviceError::Run(e) => RuntimeError::Interp(e),
+            Kind::Cpu(d) => d.launch(kernel, consts, args, &bound()?, options),
+            Kind::Cuda(d) => d.launch(kernel, consts, args, options, bound),
+            Kind::Interp => bound().and_then(|_| {
+                Interpreter.launch(kernel, consts, args).map_err(|e| match e {
+                    DeviceError::Launch(e) => e.into(),
+                    DeviceError::Build(e) => e.into(),
+                    DeviceError::Run(e) => RuntimeError::Interp(e),
+                })
             }),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use memory::CudaMemory;
 
 use super::Resources;
 use crate::RuntimeError;
-use crate::cache::{Compiled, KernelCache};
+use crate::cache::{Compiled, KernelCache, Ready, RecentLaunches};
 use crate::slots::pack;
 use code::Code;
 use module::CudaKernel;
@@ -33,6 +33,7 @@ pub(super) struct CudaDevice {
     arch: Arch,
     tools: Tools,
     cache: KernelCache<CudaKernel>,
+    recent: RecentLaunches<CudaKernel>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
     checks: bool,
 }
@@ -47,13 +48,17 @@ impl CudaDevice {
             minor,
         })?;
         let (tools, checks) = (crate::env::tools(), crate::env::checks());
-        Ok(CudaDevice { context, arch, tools, cache: KernelCache::new(crate::env::dumps()), checks })
+        Ok(CudaDevice::new(context, arch, tools, checks))
     }
 
     /// Another handle of the same GPU, with checks or without.
     pub fn with_checks(&self, checks: bool) -> CudaDevice {
-        let (context, tools) = (self.context.clone(), self.tools.clone());
-        CudaDevice { context, arch: self.arch, tools, cache: KernelCache::new(crate::env::dumps()), checks }
+        CudaDevice::new(self.context.clone(), self.arch, self.tools.clone(), checks)
+    }
+
+    fn new(context: Arc<CudaContext>, arch: Arch, tools: Tools, checks: bool) -> CudaDevice {
+        let (cache, recent) = (KernelCache::new(crate::env::dumps()), RecentLaunches::new());
+        CudaDevice { context, arch, tools, cache, recent, checks }
     }
 
     pub fn checks(&self) -> bool {
@@ -73,16 +78,22 @@ impl CudaDevice {
         format!("cuda:{} ({}, sm_{major}{minor})", self.context.ordinal(), self.context.name())
     }
 
-    /// Compiles and loads if needed, and enqueues the kernel; one that checks is waited for.
+    /// Compiles and loads if needed, and enqueues the kernel; one that checks is waited for. `bind` checks the arguments, unless a launch
+    /// that was described alike has passed before.
     pub fn launch(
         &self,
         def: &'static KernelDef,
         consts: &Consts,
         args: &[Arg<'_>],
-        bound: &Bound,
         options: &Options,
+        bind: impl FnOnce() -> Result<Bound, RuntimeError>,
     ) -> Result<(), RuntimeError> {
-        let compiled = self.compiled(def, consts, bound, options)?;
+        let ready = self.recent.get(def, consts, options, args, || {
+            let bound = bind()?;
+            let compiled = self.compiled(def, consts, &bound, options)?;
+            Ok::<_, RuntimeError>(Ready { bound, compiled })
+        })?;
+        let Ready { bound, compiled } = &*ready;
         let mut slots = pack(&compiled.abi, args, &bound.dims);
         // Below 2^31 by `bind`.
         let programs = bound.programs() as u32;
