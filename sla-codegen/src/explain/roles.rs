@@ -50,7 +50,7 @@ impl RingFacts {
     }
 }
 
-const STEPS: [OpCode; 8] = [
+const STEPS: [OpCode; 10] = [
     OpCode::Acquire,
     OpCode::Fill,
     OpCode::Await,
@@ -59,6 +59,8 @@ const STEPS: [OpCode; 8] = [
     OpCode::Release,
     OpCode::Vote,
     OpCode::Send,
+    OpCode::Draw,
+    OpCode::Take,
 ];
 
 /// The roles and rings of a scheduled kernel; nothing of any other.
@@ -107,8 +109,9 @@ fn ring(kernel: &Kernel, op: &Op) -> Option<RingFacts> {
 fn note(op: &Op, role: &str, values: &[Value], rings: &mut [RingFacts]) {
     let at = |i: usize| op.operands.get(i).and_then(|v| values.iter().position(|r| r == v));
     let (found, list): (_, fn(&mut RingFacts) -> &mut Vec<String>) = match op.code {
+        OpCode::Draw => (at(0), |r| &mut r.filled_by),
         OpCode::Fill => (at(1), |r| &mut r.filled_by),
-        OpCode::Await => (at(0), |r| &mut r.read_by),
+        OpCode::Await | OpCode::Take => (at(0), |r| &mut r.read_by),
         OpCode::Send => (at(2), |r| &mut r.sent_by),
         _ => return,
     };
