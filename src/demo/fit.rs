@@ -49,10 +49,8 @@ pub struct Lesson {
 
 /// Blocks of queries that a step looks at.
 const BATCH: usize = 16;
-/// The first step's size; it falls to zero along half a cosine.
-const RATE: f64 = 0.1;
 
-/// Takes `steps` steps, each on some blocks that the seed determines; returns the projection and the loss of every step:
+/// Takes `steps` steps, the first of size `rate` and then smaller along half a cosine, each on some blocks that the seed determines; returns the projection and the loss of every step:
 /// squared distance to dense attention over that of its output from zero. `after` is called with every loss.
 ///
 /// # Errors
@@ -61,6 +59,7 @@ pub fn fit(
     sla: &Sla,
     lesson: &Lesson,
     steps: usize,
+    rate: f64,
     seed: u64,
     mut after: impl FnMut(f64),
 ) -> Result<(Projection, Vec<f64>), RuntimeError> {
@@ -75,7 +74,7 @@ pub fn fit(
         let loss = Loss::of(&out, &batch.dense);
         let grad_out = DynTensor::from_f32(sla.device(), Elem::F32, batch.q.shape(), &loss.gradient)?;
         let gradients = sla.backward(&batch.q, &lesson.k, &lesson.v, &forward, &grad_out)?;
-        let rate = RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
+        let rate = rate * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
         of_weight.step(&mut projection.weight, &gradients.projection.to_f32()?, rate);
         of_bias.step(&mut projection.bias, &gradients.bias.to_f32()?, rate);
         losses.push(loss.value);
