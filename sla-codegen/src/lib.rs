@@ -7,6 +7,7 @@ pub mod analysis;
 mod artifact;
 mod dump;
 mod error;
+pub mod explain;
 pub mod mlir;
 mod options;
 pub mod passes;

@@ -114,7 +114,7 @@ impl Emit {
         let Some(name) = self.kernel.as_deref().filter(|_| !self.list) else {
             return self.write(list().as_bytes());
         };
-        let entry = find(name).ok_or_else(|| EmitError::Kernel { found: name.to_owned() })?;
+        let entry = entry(name)?;
         let consts = constants(entry, &self.set)?;
         if self.stage == Stage::Cubin && self.out.is_none() && std::io::stdout().is_terminal() {
             return Err(EmitError::Terminal { stage: self.stage }.into());
@@ -143,8 +143,13 @@ impl Emit {
     }
 }
 
+/// The kernel of a name.
+pub(super) fn entry(name: &str) -> Result<&'static Entry, EmitError> {
+    find(name).ok_or_else(|| EmitError::Kernel { found: name.to_owned() })
+}
+
 /// The default constants with those of `--set`.
-fn constants(entry: &Entry, set: &[String]) -> Result<Consts, EmitError> {
+pub(super) fn constants(entry: &Entry, set: &[String]) -> Result<Consts, EmitError> {
     let mut chosen = Vec::new();
     for text in set {
         let (found, value) = text.split_once('=').ok_or_else(|| EmitError::Set { found: text.clone() })?;
@@ -183,7 +188,8 @@ fn stage(text: &str) -> Result<Stage, String> {
     text.parse().map_err(|e: String| e + &nearest::hint(text, Stage::ALL.map(Stage::name)))
 }
 
-fn target(text: &str) -> Result<Target, String> {
+/// A target's name.
+pub(super) fn target(text: &str) -> Result<Target, String> {
     let names = std::iter::once("cpu").chain(Arch::ALL.map(Arch::name));
     text.parse().map_err(|e: String| e + &nearest::hint(text, names))
 }

@@ -59,7 +59,9 @@ fn describe(e: &Explanation) -> String {
     let image = &e.image;
     let grid = match image.grid {
         GridKind::Programs => "one for each program".to_owned(),
-        GridKind::Persistent { per_sm } => format!("{per_sm} on each multiprocessor, which go on from program to program"),
+        GridKind::Persistent { per_sm } => {
+            format!("{per_sm} on each multiprocessor, which go on from program to program")
+        }
     };
     line(&mut out, "blocks of threads", &format!("{} threads, {grid}", image.threads));
     line(&mut out, "shared memory", &format!("{} bytes", image.shared_bytes));
@@ -115,7 +117,8 @@ fn ring(r: &RingFacts) -> String {
         }
     }
     if r.arrivals > 0 {
-        let _ = write!(text, ", empty after {} arrival{}", r.arrivals, if r.arrivals == 1 { "" } else { "s" });
+        let _ =
+            write!(text, ", empty after {} arrival{}", r.arrivals, if r.arrivals == 1 { "" } else { "s" });
     }
     text
 }
@@ -126,7 +129,11 @@ fn machine(out: &mut String, m: &Machine) {
         (0, 0) => "no spills".to_owned(),
         (stores, loads) => format!("{stores} bytes of spilled stores, {loads} of loads"),
     };
-    line(out, "registers", &format!("{} a thread at launch, {spills}, {} bytes of stack", r.registers, r.stack));
+    line(
+        out,
+        "registers",
+        &format!("{} a thread at launch, {spills}, {} bytes of stack", r.registers, r.stack),
+    );
     let fits = m.resident;
     let each = (fits.by_shared, fits.by_registers, fits.by_threads);
     let by = format!("shared memory {}, registers {}, threads {}", each.0, each.1, each.2);

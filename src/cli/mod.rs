@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod emit;
 mod error;
+mod explain;
 mod nearest;
 mod progress;
 mod report;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::Demo),
     /// Print a kernel at a stage of its compilation.
     Emit(emit::Emit),
+    /// Say what a kernel is made of on a GPU.
+    Explain(explain::Explain),
 }
 
 /// Parses the command line and runs the command: status 0 when it is done, 2 for an error of the user's, 1 for another.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Check(check) }) => check.run(),
         Ok(Cli { command: Command::Demo(demo) }) => demo.run(),
         Ok(Cli { command: Command::Emit(emit) }) => emit.run(),
+        Ok(Cli { command: Command::Explain(explain) }) => explain.run(),
         Err(error) if error::is_help(&error) => error.exit(),
         Err(error) => Err(CliError::usage(&error)),
     };

@@ -64,7 +64,9 @@ impl Instructions {
 /// The instruction of a line `/*0010*/ @P0 NAME operands ;`.
 fn mnemonic(line: &str) -> Option<&str> {
     let (_, rest) = line.trim_start().strip_prefix("/*")?.split_once("*/")?;
-    rest.split_whitespace().find(|word| !word.starts_with('@')).filter(|w| w.starts_with(|c: char| c.is_ascii_uppercase()))
+    rest.split_whitespace()
+        .find(|word| !word.starts_with('@'))
+        .filter(|w| w.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// How many blocks of threads a multiprocessor holds, by each of its resources alone.
@@ -129,7 +131,8 @@ mod tests {
             \n        /*0040*/                   UTMALDG.4D [UR8], [UR6] ;\n\
             \n        /*0050*/              @P1 SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [UR4], R2 ;\n";
         let found = Instructions::count(sass);
-        let want = Instructions { all: 6, group_products: 1, group_waits: 1, box_loads: 1, barriers: 1, ..found };
+        let want =
+            Instructions { all: 6, group_products: 1, group_waits: 1, box_loads: 1, barriers: 1, ..found };
         assert_eq!(found, want);
         assert_eq!(found.warp_products + found.block_barriers + found.small_copies + found.box_stores, 0);
     }

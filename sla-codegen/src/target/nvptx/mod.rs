@@ -3,6 +3,7 @@
 //! [`schedule`] decides how a kernel runs, `check` refuses what cannot, `lower` writes MLIR, `ptx` takes that through LLVM.
 
 mod check;
+mod explain;
 mod layout;
 mod log;
 mod lower;
@@ -12,6 +13,7 @@ mod schedule;
 mod stage;
 mod text;
 
+pub(crate) use explain::explain;
 pub use log::{DeviceLog, DeviceReport};
 
 use crate::{Arch, CodegenError, GpuImage, GridKind, Options, Stage, Tools};

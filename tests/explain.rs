@@ -1,0 +1,47 @@
+//! `sla explain` as a user meets it.
+
+use std::process::Command;
+
+/// Exit status, standard output, standard error.
+fn explain(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_sla")).arg("explain").args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_kernel_is_explained() {
+    for entry in sla::kernels::ALL {
+        let (status, stdout, stderr) = explain(&[entry.def.name]);
+        assert_eq!((status, stderr.as_str()), (0, ""), "{}", entry.def.name);
+        for what in ["blocks of threads", "shared memory"] {
+            assert!(stdout.contains(what), "{stdout}");
+        }
+        // Either all warps are alike, or each has a role.
+        assert!(stdout.contains("\nwarps ") != stdout.contains("\nrole "), "{stdout}");
+    }
+}
+
+#[test]
+fn the_baseline_has_buffers_that_are_loaded_ahead() {
+    let (status, stdout, _) = explain(&["flash_fwd", "--target", "sm_80", "--even"]);
+    assert_eq!(status, 0);
+    assert!(stdout.starts_with("flash_fwd on sm_80\n"), "{stdout}");
+    for what in ["\nwarps ", "all alike\n", "\nbuffer k ", "filled by cp.async\n", "iterations ahead\n"] {
+        assert!(stdout.contains(what), "`{what}` is not in {stdout}");
+    }
+}
+
+#[test]
+fn what_cannot_be_explained_is_refused_in_one_line() {
+    for (arguments, part) in [
+        (&["flash_fw"][..], "unknown kernel `flash_fw`"),
+        (&["flash_fwd", "--target", "cpu"], "needed a GPU"),
+        (&["flash_fwd", "--target", "sm_9"], "unknown target `sm_9`"),
+        (&["flash_fwd", "--set", "XX=3"], "has no constant `XX`"),
+    ] {
+        let (status, stdout, stderr) = explain(arguments);
+        assert_eq!((status, stdout.as_str(), stderr.lines().count()), (2, "", 1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+    }
+}
