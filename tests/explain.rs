@@ -10,14 +10,14 @@ fn explain(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn every_kernel_is_explained() {
-    for entry in sla::kernels::ALL {
-        let (status, stdout, stderr) = explain(&[entry.def.name]);
-        assert_eq!((status, stderr.as_str()), (0, ""), "{}", entry.def.name);
+fn a_kernel_has_roles_or_warps_that_are_alike() {
+    // One without products and the two that attention is made of; `tests/emit.rs` has what every kernel shares.
+    for name in ["vector_add", "flash_fwd", "sparse_fwd"] {
+        let (status, stdout, stderr) = explain(&[name]);
+        assert_eq!((status, stderr.as_str()), (0, ""), "{name}");
         for what in ["blocks of threads", "shared memory"] {
             assert!(stdout.contains(what), "{stdout}");
         }
-        // Either all warps are alike, or each has a role.
         assert!(stdout.contains("\nwarps ") != stdout.contains("\nrole "), "{stdout}");
     }
 }

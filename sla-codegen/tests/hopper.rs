@@ -1,5 +1,6 @@
 //! Hopper's schedules: tile kernels become kernels of roles that verify, and kernels of another shape are refused with a reason.
 
+use sla_codegen::explain::roles_and_rings;
 use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
 use sla_codegen::{GridKind, Options, ProgramOrder, ScheduleKind, optimise};
@@ -189,4 +190,19 @@ fn every_step_of_the_protocol_is_needed() {
     }
     assert!(tried > 60, "only {tried} broken kernels");
     assert!(unseen.is_empty(), "of {tried}, nothing was said of\n{}", unseen.join("\n"));
+}
+
+#[test]
+fn roles_and_rings_are_explained_from_the_kernel() {
+    let out = scheduled("sparse").unwrap_or_else(|e| panic!("{e:?}")).kernel;
+    let (roles, rings) = roles_and_rings(&out);
+    assert_eq!((roles.len(), rings.len()), (count(&out, OpCode::Role), count(&out, OpCode::Ring)), "{out}");
+    let products: usize = roles.iter().flat_map(|r| &r.steps).filter(|s| s.0 == "mma").map(|s| s.1).sum();
+    assert_eq!(products, count(&out, OpCode::Mma), "{out}");
+    for ring in &rings {
+        assert!(ring.bytes() > 0 && ring.barriers() == if ring.arrivals > 0 { 2 * ring.stages } else { 0 });
+        // Each has one who puts something in, and somebody who takes it out.
+        let filled = (ring.filled_by.len(), ring.read_by.is_empty(), ring.sent_by.len());
+        assert!(matches!(filled, (1, false, 0) | (0, true, 1)), "{ring:?}");
+    }
 }

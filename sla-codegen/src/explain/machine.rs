@@ -147,6 +147,7 @@ mod tests {
             maps: Vec::new(),
             grid: GridKind::Programs,
             log: None,
+            queue: false,
         };
         let report = |registers| Report { registers, ..Report::default() };
         // A producer and two consumer warpgroups fill a multiprocessor alone.

@@ -2,7 +2,8 @@
 
 use super::schedule::{Buffer, Fill, Schedule};
 use super::{compile, plan};
-use crate::explain::{AheadFacts, BufferFacts, Mapping};
+use crate::explain::{AheadFacts, BufferFacts, Mapping, roles_and_rings};
+use crate::target::hopper;
 use crate::{Arch, CodegenError, GpuImage, Options};
 use sla_dsl::ir::Kernel;
 
@@ -15,11 +16,20 @@ pub(crate) fn explain(
     arch: Arch,
     options: &Options,
 ) -> Result<(Mapping, GpuImage), CodegenError> {
-    let (schedule, _) = plan(kernel, arch, options)?;
-    Ok((baseline(kernel, &schedule), compile(kernel, arch, options)?))
+    let image = compile(kernel, arch, options)?;
+    // Only kernels of roles take tensor maps.
+    let scheduled = if image.maps.is_empty() { None } else { hopper::schedule(kernel, options).ok() };
+    let mapping = match scheduled {
+        Some(scheduled) => {
+            let (roles, rings) = roles_and_rings(&scheduled.kernel);
+            Mapping::Roles { roles, rings }
+        }
+        None => alike(kernel, &plan(kernel, arch, options)?.0),
+    };
+    Ok((mapping, image))
 }
 
-fn baseline(kernel: &Kernel, schedule: &Schedule) -> Mapping {
+fn alike(kernel: &Kernel, schedule: &Schedule) -> Mapping {
     let tensor = |b: &Buffer| {
         let param = kernel.param_of(kernel.op(b.load).operands[0]);
         param.map_or(String::new(), |p| kernel.params[p].name.clone())
