@@ -1,6 +1,8 @@
-//! NVIDIA GPUs from sm_80 on: warps, mma.sync, cp.async.
+//! NVIDIA GPUs from sm_80 on.
 //!
-//! [`schedule`] decides how a kernel runs, `check` refuses what cannot, `lower` writes MLIR, `ptx` takes that through LLVM.
+//! Two ways to run a kernel: the baseline of every architecture (warps, mma.sync, cp.async), which [`schedule`] decides and `check` refuses; and on
+//! Hopper the roles of [`hopper`](super::hopper), for kernels of the shape that it asks for. `lower` writes MLIR for both, `ptx` takes that
+//! through LLVM.
 
 mod check;
 mod explain;
@@ -16,10 +18,10 @@ mod text;
 pub(crate) use explain::explain;
 pub use log::{DeviceLog, DeviceReport};
 
-use crate::{Arch, CodegenError, GpuImage, GridKind, Options, Stage, Tools};
-pub use lower::{LoweredRoles, lower_roles};
-
+use super::hopper::{self, Scheduled};
+use crate::{Arch, CodegenError, GpuImage, GridKind, Options, ScheduleKind, Stage, TensorMap, Tools};
 use lower::Lowered;
+pub use lower::{LoweredRoles, lower_roles};
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::Kernel;
@@ -33,8 +35,82 @@ const fn shared_limit(arch: Arch) -> usize {
     }
 }
 
+/// A kernel that is ready for the back end.
+struct Ready {
+    how: How,
+    mlir: String,
+    threads: u32,
+    shared_bytes: usize,
+    maps: Vec<TensorMap>,
+    log: Option<DeviceLog>,
+}
+
+/// How a kernel's programs are mapped to threads.
+enum How {
+    Baseline(Box<Schedule>),
+    Roles(Box<Scheduled>),
+}
+
+impl Ready {
+    fn new(kernel: &Kernel, arch: Arch, options: &Options) -> Result<Ready, CodegenError> {
+        let forced = options.schedule == ScheduleKind::Roles;
+        if forced && arch != Arch::Sm90a {
+            let message = format!("schedules of roles are Hopper's ({})", Arch::Sm90a.name());
+            return Err(check::unsupported(kernel, arch, Loc::UNKNOWN, message));
+        }
+        if arch == Arch::Sm90a && options.schedule != ScheduleKind::Baseline && !options.checks {
+            match hopper::schedule(kernel, options) {
+                Ok(scheduled) => return Ready::roles(scheduled),
+                Err(refusal) if forced => {
+                    let message = format!("it has no schedule of roles: {}", refusal.reason);
+                    return Err(check::unsupported(kernel, arch, refusal.loc, message));
+                }
+                Err(_) => {}
+            }
+        }
+        let (schedule, lowered) = baseline(kernel, arch, options)?;
+        Ok(Ready {
+            threads: schedule.family.threads(),
+            how: How::Baseline(Box::new(schedule)),
+            mlir: lowered.mlir,
+            shared_bytes: lowered.shared_bytes,
+            maps: Vec::new(),
+            log: lowered.log,
+        })
+    }
+
+    fn roles(scheduled: Scheduled) -> Result<Ready, CodegenError> {
+        let lowered = lower_roles(&scheduled.kernel, scheduled.ctas_per_sm)?;
+        Ok(Ready {
+            how: How::Roles(Box::new(scheduled)),
+            mlir: lowered.mlir,
+            threads: lowered.threads,
+            shared_bytes: lowered.shared_bytes,
+            maps: lowered.maps,
+            log: None,
+        })
+    }
+
+    /// The `sched` stage.
+    fn describe(&self, kernel: &Kernel) -> String {
+        let (threads, shared) = (self.threads, self.shared_bytes);
+        let sizes = format!("{threads} threads, {shared} bytes of shared memory\n");
+        match &self.how {
+            How::Baseline(schedule) => format!("{kernel}{}{sizes}", schedule.describe(kernel)),
+            How::Roles(scheduled) => format!("{}{sizes}", scheduled.kernel),
+        }
+    }
+
+    fn grid(&self) -> GridKind {
+        match &self.how {
+            How::Baseline(_) => GridKind::Programs,
+            How::Roles(scheduled) => scheduled.grid(),
+        }
+    }
+}
+
 /// Schedules and lowers a kernel: with the deepest rings that leave room for two programs at a time, else two copies, else none.
-fn plan(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Lowered), CodegenError> {
+fn baseline(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Lowered), CodegenError> {
     check::check_warps(kernel, arch, options.warps)?;
     let limit = options.shared.map_or(usize::MAX, |s| s as usize).min(shared_limit(arch));
     let asked = options.stages.map(|s| s.clamp(1, 8));
@@ -67,17 +143,16 @@ fn plan(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule, Low
 /// # Errors
 /// A kernel that this architecture cannot run.
 pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImage, CodegenError> {
-    let (schedule, lowered) = plan(kernel, arch, options)?;
-    let (_, ptx) = ptx::assembly(kernel, arch, &lowered.mlir)?;
+    let ready = Ready::new(kernel, arch, options)?;
+    let (_, ptx) = ptx::assembly(kernel, arch, &ready.mlir)?;
     Ok(GpuImage {
         entry: ptx::entry(kernel),
         ptx,
-        threads: schedule.family.threads(),
-        shared_bytes: lowered.shared_bytes as u32,
-        maps: Vec::new(),
-        queue: false,
-        grid: GridKind::Programs,
-        log: lowered.log,
+        threads: ready.threads,
+        shared_bytes: ready.shared_bytes as u32,
+        grid: ready.grid(),
+        maps: ready.maps,
+        log: ready.log,
     })
 }
 
@@ -111,22 +186,15 @@ pub fn emit(
     tools: &Tools,
     stage: Stage,
 ) -> Result<Vec<u8>, CodegenError> {
-    let (schedule, lowered) = plan(kernel, arch, options)?;
+    let ready = Ready::new(kernel, arch, options)?;
     let text = match stage {
         Stage::Tile => return Err(CodegenError::NoStage { target: arch.name().to_string(), stage }),
-        Stage::Sched => {
-            let threads = schedule.family.threads();
-            let shared = lowered.shared_bytes;
-            format!(
-                "{kernel}{}{threads} threads, {shared} bytes of shared memory\n",
-                schedule.describe(kernel)
-            )
-        }
-        Stage::Mlir => lowered.mlir,
-        Stage::Ll => ptx::assembly(kernel, arch, &lowered.mlir)?.0,
-        Stage::Ptx => ptx::assembly(kernel, arch, &lowered.mlir)?.1,
+        Stage::Sched => ready.describe(kernel),
+        Stage::Mlir => ready.mlir,
+        Stage::Ll => ptx::assembly(kernel, arch, &ready.mlir)?.0,
+        Stage::Ptx => ptx::assembly(kernel, arch, &ready.mlir)?.1,
         Stage::Cubin | Stage::Sass => {
-            let (_, ptx) = ptx::assembly(kernel, arch, &lowered.mlir)?;
+            let (_, ptx) = ptx::assembly(kernel, arch, &ready.mlir)?;
             let cubin = crate::ptxas::assemble(tools, &ptx, arch)?.cubin;
             if stage == Stage::Cubin {
                 return Ok(cubin);

@@ -31,6 +31,7 @@ mod writer;
 
 pub use shape::Refusal;
 
+use crate::passes;
 use crate::{GridKind, Options};
 use plan::{Copier, Plan, RingPlan};
 use shape::{Shape, shape};
@@ -59,15 +60,29 @@ impl Scheduled {
 /// # Errors
 /// What is in the way, with its place: another shape of kernel, or tiles too large for shared memory.
 pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
-    let shape = shape(tile)?;
-    let plan = Plan::new(tile, &shape, options)?;
-    let mut kernel = write(tile, &shape, &plan);
-    crate::passes::dce(&mut kernel);
+    let tile = prepared(tile, options);
+    let shape = shape(&tile)?;
+    let plan = Plan::new(&tile, &shape, options)?;
+    let mut kernel = write(&tile, &shape, &plan);
+    passes::dce(&mut kernel);
     let grid = match plan.copier {
         Copier::Producers => GridKind::Persistent { per_sm: plan.ctas_per_sm },
         Copier::Consumer => GridKind::Programs,
     };
     Ok(Scheduled { kernel, ctas_per_sm: plan.ctas_per_sm, grid })
+}
+
+/// The tile kernel with its softmax in the form that warpgroups like.
+fn prepared(tile: &Kernel, options: &Options) -> Kernel {
+    let mut tile = tile.clone();
+    if options.reference_max {
+        passes::reference_max(&mut tile);
+    }
+    passes::guard_masks(&mut tile);
+    passes::cse(&mut tile);
+    passes::licm(&mut tile);
+    passes::dce(&mut tile);
+    tile
 }
 
 fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
