@@ -142,6 +142,8 @@ pub struct Options {
     pub schedule: ScheduleKind,
     /// Who runs which program, where blocks of threads run several.
     pub order: ProgramOrder,
+    /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
+    pub held_in_registers: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
@@ -159,6 +161,7 @@ impl Options {
             shared: None,
             schedule: ScheduleKind::Auto,
             order: ProgramOrder::Auto,
+            held_in_registers: None,
             reference_max: true,
             checks: false,
         }

@@ -32,6 +32,11 @@ const SETTINGS: &[Setting] = &[
         store: |o, v| ProgramOrder::ALL.into_iter().find(|k| k.name() == v).map(|k| o.order = k),
     },
     Setting {
+        name: "held_in_registers",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|b| o.held_in_registers = Some(b)),
+    },
+    Setting {
         name: "reference_max",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.reference_max = b),

@@ -24,7 +24,7 @@ use lower::Lowered;
 pub use lower::{LoweredRoles, lower_roles};
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
-use sla_dsl::ir::Kernel;
+use sla_dsl::ir::{Kernel, verify};
 
 /// Dynamic shared memory that one program may have, in bytes.
 const fn shared_limit(arch: Arch) -> usize {
@@ -42,6 +42,7 @@ struct Ready {
     threads: u32,
     shared_bytes: usize,
     maps: Vec<TensorMap>,
+    queue: bool,
     log: Option<DeviceLog>,
 }
 
@@ -53,7 +54,7 @@ enum How {
 
 impl Ready {
     fn new(kernel: &Kernel, arch: Arch, options: &Options) -> Result<Ready, CodegenError> {
-        let forced = options.schedule == ScheduleKind::Roles;
+        let forced = matches!(options.schedule, ScheduleKind::Roles | ScheduleKind::SelfLoading);
         if forced && arch != Arch::Sm90a {
             let message = format!("schedules of roles are Hopper's ({})", Arch::Sm90a.name());
             return Err(check::unsupported(kernel, arch, Loc::UNKNOWN, message));
@@ -75,11 +76,20 @@ impl Ready {
             mlir: lowered.mlir,
             shared_bytes: lowered.shared_bytes,
             maps: Vec::new(),
+            queue: false,
             log: lowered.log,
         })
     }
 
     fn roles(scheduled: Scheduled) -> Result<Ready, CodegenError> {
+        if cfg!(debug_assertions) {
+            verify(&scheduled.kernel)?;
+            if let Err(found) = hopper::verify::verify_protocol(&scheduled.kernel) {
+                let message = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let kernel = scheduled.kernel.name.clone();
+                return Err(CodegenError::Internal { kernel, stage: Stage::Sched, message });
+            }
+        }
         let lowered = lower_roles(&scheduled.kernel, scheduled.ctas_per_sm)?;
         Ok(Ready {
             how: How::Roles(Box::new(scheduled)),
@@ -87,6 +97,7 @@ impl Ready {
             threads: lowered.threads,
             shared_bytes: lowered.shared_bytes,
             maps: lowered.maps,
+            queue: lowered.queue,
             log: None,
         })
     }
@@ -152,6 +163,7 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
         shared_bytes: ready.shared_bytes as u32,
         grid: ready.grid(),
         maps: ready.maps,
+        queue: ready.queue,
         log: ready.log,
     })
 }

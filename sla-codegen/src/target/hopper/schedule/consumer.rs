@@ -22,8 +22,15 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
         let parts = Parts::new(w.tile, shape);
         programs(w, rings.queue, &init, |w, at, _| {
             let (held, flowing) = at.split_at(rings.residents.len());
-            let mut consumer =
-                Consumer { shape, rings, plan, parts: &parts, held: held.to_vec(), views: vec![] };
+            let mut consumer = Consumer {
+                shape,
+                rings,
+                plan,
+                parts: &parts,
+                held: held.to_vec(),
+                views: vec![],
+                contents: vec![],
+            };
             consumer.program(w, flowing)
         });
     });
@@ -39,6 +46,8 @@ pub(super) struct Consumer<'c> {
     pub held: Vec<Value>,
     /// Their content.
     views: Vec<Value>,
+    /// The same in registers, for those that the plan wants there.
+    contents: Vec<Option<Value>>,
 }
 
 impl Consumer<'_> {
@@ -57,11 +66,13 @@ impl Consumer<'_> {
             w.at(tile.op(r.load).loc);
             let view = view(w, self.rings.residents[i], self.held[i], r.elem, r.size);
             self.views.push(view);
-            if r.read {
-                let content = w.one(OpCode::Read, &[view], tile.ty(r.value).clone(), &[]);
-                w.known.insert(r.value, content);
-            } else {
-                staged.insert(r.value);
+            let held = self.plan.in_registers[i];
+            let content =
+                (r.read || held).then(|| w.one(OpCode::Read, &[view], tile.ty(r.value).clone(), &[]));
+            self.contents.push(content.filter(|_| held));
+            match content {
+                Some(content) if r.read => drop(w.known.insert(r.value, content)),
+                _ => drop(staged.insert(r.value)),
             }
         }
         for &id in &body[..at] {
@@ -127,9 +138,10 @@ impl Consumer<'_> {
             let op = w.tile.op(p.op);
             w.at(op.loc);
             let mut operands: Vec<Value> = Vec::new();
-            for source in [p.a, p.b] {
+            for (index, source) in [p.a, p.b].into_iter().enumerate() {
                 operands.push(match source {
                     Source::Registers(v) => w.get(v),
+                    Source::Resident(i) if index == 0 => self.contents[i].unwrap_or(self.views[i]),
                     Source::Resident(i) => self.views[i],
                     Source::Stream(i) => match views[i] {
                         Some(v) => v,
@@ -185,6 +197,11 @@ impl Consumer<'_> {
     /// The places after those of all streams.
     pub fn advance(&self, w: &mut Writer<'_>, at: &[Value]) -> Vec<Value> {
         at.iter().enumerate().map(|(i, &c)| advance(w, self.rings.streams[i], c)).collect()
+    }
+
+    /// Whether a resident may be given back once the first front products have ended: only they read it, from registers.
+    pub fn is_early(&self, resident: usize) -> bool {
+        self.plan.in_registers[resident] && !self.parts.late_residents.contains(&resident)
     }
 
     /// Gives those residents back for which the condition holds.

@@ -68,6 +68,8 @@ pub enum Copier {
 pub struct Plan {
     /// One for each resident.
     pub residents: Vec<RingPlan>,
+    /// For each resident, whether products read it from registers.
+    pub in_registers: Vec<bool>,
     /// One for each stream.
     pub streams: Vec<RingPlan>,
     /// One for each size of tile that is sent.
@@ -155,6 +157,7 @@ impl Plan {
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
             residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
+            in_registers: in_registers(kernel, shape, options),
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
             sends: sends.1,
@@ -172,6 +175,26 @@ impl Plan {
     pub fn stages(&self) -> usize {
         self.streams.first().map_or(1, |r| r.stages)
     }
+}
+
+/// Which residents products read from registers: first operands as they lie in memory, if they are asked for. Shared memory then feeds one operand
+/// of the product instead of two, which short products (64 columns) are bound by.
+fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> {
+    /// Registers of a thread that residents may take.
+    const ROOM: usize = 32;
+    let wanted = options.held_in_registers.unwrap_or(shape.warpgroups == 2);
+    let products = || shape.front.iter().chain(&shape.late);
+    let mut left = ROOM;
+    (0..shape.residents.len())
+        .map(|i| {
+            let mine = Source::Resident(i);
+            let first = products().all(|p| p.b != mine && (p.a != mine || !p.turned[0]));
+            let size = kernel.ty(shape.residents[i].value).count() / 2 / (128 * shape.warpgroups as usize);
+            let fits = wanted && first && size <= left;
+            left -= if fits { size } else { 0 };
+            fits
+        })
+        .collect()
 }
 
 /// About how many registers a thread of a warpgroup that copies for itself needs: its part of accumulators, of first operands and of residents that are

@@ -88,6 +88,7 @@ impl Loop<'_, '_> {
         let (c, p) = (self.c, self.c.parts);
         // The first step has nothing late to run beside it.
         let front = self.front(w, flowing, None).0;
+        c.release_residents(w, |i| c.is_early(i));
         copy(w, &p.pack);
         copy(w, &p.before_late);
         let first = self.leave(w, front, flowing.to_vec());
@@ -112,7 +113,7 @@ impl Loop<'_, '_> {
         let results = w.end_for(open, &next.flat());
 
         let last = first.with(&results);
-        c.release_residents(w, |i| !p.late_residents.contains(&i));
+        c.release_residents(w, |i| !c.is_early(i) && !p.late_residents.contains(&i));
         let late = self.late(w, &last);
         let tiles = c.wait(w, &late, 0);
         c.release(w, &p.late, &last.late, None);
