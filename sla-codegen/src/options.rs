@@ -142,6 +142,8 @@ pub struct Options {
     pub schedule: ScheduleKind,
     /// Who runs which program, where blocks of threads run several.
     pub order: ProgramOrder,
+    /// Blocks of threads that are to share a multiprocessor under a schedule of roles; chosen from the number of warpgroups when absent.
+    pub ctas_per_sm: Option<u32>,
     /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
     pub held_in_registers: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
@@ -161,6 +163,7 @@ impl Options {
             shared: None,
             schedule: ScheduleKind::Auto,
             order: ProgramOrder::Auto,
+            ctas_per_sm: None,
             held_in_registers: None,
             reference_max: true,
             checks: false,

@@ -32,6 +32,11 @@ const SETTINGS: &[Setting] = &[
         store: |o, v| ProgramOrder::ALL.into_iter().find(|k| k.name() == v).map(|k| o.order = k),
     },
     Setting {
+        name: "ctas_per_sm",
+        needed: "1 to 4",
+        store: |o, v| within(v, 1, 4).map(|n| o.ctas_per_sm = Some(n)),
+    },
+    Setting {
         name: "held_in_registers",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.held_in_registers = Some(b)),

@@ -22,6 +22,7 @@ pub fn choose(work: &Work, target: Option<Target>) -> Choice {
     let hopper = target == Some(Target::Cuda(Arch::Sm90a));
     let gpu = matches!(target, Some(Target::Cuda(_)));
     match work {
+        Work::Dense(shape) if hopper && shape.dim == 64 => consts(&[("BQ", 192), ("BK", 128)]),
         Work::Dense(_) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
         Work::Dense(_) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
         Work::Dense(_) => consts(&[("BQ", 64), ("BK", 64)]),

@@ -7,7 +7,7 @@ use super::Rings;
 use super::own::Refill;
 use super::parts::Parts;
 use super::plan::{Copier, Plan};
-use super::programs::{advance, programs, some, start};
+use super::programs::{Ahead, Next, advance, programs, some, start};
 use super::shape::{Product, Shape, Source};
 use super::steps;
 use super::writer::Writer;
@@ -20,7 +20,13 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
     w.role("compute", plan.consumer_warp, warps, plan.consumer_registers, |w| {
         let init: Vec<Value> = (0..rings.residents.len() + rings.streams.len()).map(|_| start(w)).collect();
         let parts = Parts::new(w.tile, shape);
-        programs(w, rings.queue, &init, |w, at, _| {
+        // Only a block of threads that runs many programs has a next one to look at.
+        let ahead = match plan.copier {
+            Copier::Producers => Ahead::of(w, &shape.scalars),
+            Copier::Consumer => Ahead::none(),
+        };
+        let known: HashSet<OpId> = ahead.loads.iter().copied().collect();
+        programs(w, rings.queue, ahead, &init, |w, at, next| {
             let (held, flowing) = at.split_at(rings.residents.len());
             let mut consumer = Consumer {
                 shape,
@@ -31,7 +37,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
                 views: vec![],
                 contents: vec![],
             };
-            consumer.program(w, flowing)
+            consumer.program(w, flowing, &known, next)
         });
     });
 }
@@ -52,7 +58,14 @@ pub(super) struct Consumer<'c> {
 
 impl Consumer<'_> {
     /// Residents, the ops before the loop, the loop, the ops after it; gives the places in rings that the next program starts at.
-    fn program(&mut self, w: &mut Writer<'_>, flowing: &[Value]) -> Vec<Value> {
+    /// `known` are ops whose values are known already, one program ahead.
+    fn program(
+        &mut self,
+        w: &mut Writer<'_>,
+        flowing: &[Value],
+        known: &HashSet<OpId>,
+        next: &mut Next<'_>,
+    ) -> Vec<Value> {
         let tile = w.tile;
         let body = &tile.block(tile.body).ops;
         let at = body.iter().position(|&o| o == self.shape.main).unwrap_or(0);
@@ -81,7 +94,8 @@ impl Consumer<'_> {
             if of_view {
                 staged.extend(&op.results);
             } else if !(self.shape.residents.iter().any(|r| r.load == id)
-                || own && self.shape.scalars.contains(&id))
+                || own && self.shape.scalars.contains(&id)
+                || known.contains(&id))
             {
                 w.copy(id);
             }
@@ -91,6 +105,7 @@ impl Consumer<'_> {
         let init: Vec<Value> = main.operands[2..].iter().map(|&v| w.get(v)).collect();
         let (lo, hi) = (w.get(main.operands[0]), w.get(main.operands[1]));
         let cond = some(w, lo, hi);
+        next.look(w);
         let mut out = w.branch(
             cond,
             |w| {

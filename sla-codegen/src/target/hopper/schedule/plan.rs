@@ -92,15 +92,17 @@ pub struct Plan {
     pub ctas_per_sm: u32,
 }
 
-/// Registers of a producer's and of a consumer's threads, by consumer warpgroups. Their sum over the warpgroups may not exceed what the launch
-/// gave: 168 a thread for three warpgroups, 128 for four, 96 for five.
-const fn registers(warpgroups: u32) -> (u32, u32) {
-    match warpgroups {
-        1 => (0, 0),
-        2 => (24, 240),
-        3 => (32, 160),
-        _ => (24, 112),
+/// Registers of a producer's and of a consumer's threads, by consumer warpgroups and blocks of threads on a multiprocessor. The sum over the
+/// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five.
+const fn registers(warpgroups: u32, ctas_per_sm: u32) -> (u32, u32) {
+    if warpgroups == 1 {
+        return (0, 0);
     }
+    let threads = 128 * (warpgroups + 1);
+    let launched = REGISTERS as u32 / (threads * ctas_per_sm) / 8 * 8;
+    let (left, producer) = (launched * threads, 24);
+    let consumer = (left - producer * 128) / (128 * warpgroups) / 8 * 8;
+    (producer, if consumer < 240 { consumer } else { 240 })
 }
 
 impl Plan {
@@ -133,6 +135,7 @@ impl Plan {
                 let room = |&n: &usize| fit(n) >= 2 && need <= REGISTERS / (128 * n);
                 (2..=MAX_OWN).rev().find(room).unwrap_or(1)
             }
+            _ if let Some(n) = options.ctas_per_sm => n as usize,
             1 => 2,
             _ => 1,
         };
@@ -152,7 +155,7 @@ impl Plan {
             size: s.size,
             stages,
         };
-        let (producer_registers, consumer_registers) = registers(shape.warpgroups);
+        let (producer_registers, consumer_registers) = registers(shape.warpgroups, ctas_per_sm as u32);
         let mut producers = if own { Vec::new() } else { producers(kernel, shape) };
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {

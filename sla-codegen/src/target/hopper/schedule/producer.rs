@@ -6,7 +6,7 @@
 use super::Rings;
 use super::copies::{fill, steps};
 use super::plan::ProducerPlan;
-use super::programs::{advance, programs, start};
+use super::programs::{Ahead, advance, programs, start};
 use super::shape::Shape;
 use super::writer::Writer;
 use sla_dsl::ir::Value;
@@ -16,7 +16,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, role: &ProducerPl
     let name = format!("load_{}", role.name);
     w.role(&name, role.warp, 1, registers, |w| {
         let init: Vec<Value> = (0..role.residents.len() + role.streams.len()).map(|_| start(w)).collect();
-        programs(w, rings.queue, &init, |w, at, program| {
+        programs(w, rings.queue, Ahead::none(), &init, |w, at, program| {
             shape.scalars.iter().for_each(|&op| w.copy(op));
             let (held, flowing) = at.split_at(role.residents.len());
             let mut next = Vec::new();

@@ -6,38 +6,108 @@
 //! * *drawn*: block `c` starts with program `c`; one role then draws the next one from a counter in global memory, and hands it to the other roles
 //!   through a ring of numbers. It draws while the program before runs, so nobody waits for the counter. Each block draws once for each program that it
 //!   has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch without anyone resetting it.
+//!
+//! A role that would wait for numbers in memory at the start of each program (how long its list is) reads them one program ahead: [`Ahead`].
 
-use super::writer::{OpenFor, Writer};
-use sla_dsl::ir::{Attr, Elem, OpCode, Type, Value};
+use super::writer::{Known, OpenFor, Writer};
+use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Pred, Type, Value};
 
-/// The program after the one that is being written, where programs are drawn.
-pub struct Next {
+/// Numbers that a role reads from memory one program ahead.
+pub struct Ahead<'s> {
+    /// The scalar ops before the loop, the loads among them.
+    pub scalars: &'s [OpId],
+    /// The loads.
+    pub loads: Vec<OpId>,
+}
+
+impl<'s> Ahead<'s> {
+    /// Nothing.
+    pub fn none() -> Ahead<'s> {
+        Ahead { scalars: &[], loads: Vec::new() }
+    }
+
+    /// All loads among these ops.
+    pub fn of(w: &Writer<'_>, scalars: &'s [OpId]) -> Ahead<'s> {
+        let loads = scalars.iter().copied().filter(|&op| w.tile.op(op).code == OpCode::Load);
+        Ahead { scalars, loads: loads.collect() }
+    }
+
+    /// What a program will find.
+    fn read(&self, w: &mut Writer<'_>, extents: &[Value], program: Value) -> Vec<Value> {
+        if self.loads.is_empty() {
+            return Vec::new();
+        }
+        let (known, place): (Known, Vec<Value>) = (w.known.clone(), w.place.clone());
+        place_of(w, extents, program);
+        self.scalars.iter().for_each(|&op| w.copy(op));
+        let values = self.loads.iter().map(|&op| w.get(w.tile.op(op).results[0])).collect();
+        (w.known, w.place) = (known, place);
+        values
+    }
+}
+
+/// The program after the one that is being written.
+pub struct Next<'s> {
     queue: Option<Queue>,
     drawn: Option<Value>,
+    ahead: Ahead<'s>,
+    extents: Vec<Value>,
+    total: Value,
+    program: Value,
+    read: Vec<Value>,
 }
 
 struct Queue {
     ring: Value,
     cursor: Value,
-    total: Value,
 }
 
-impl Next {
+impl Next<'_> {
     /// Draws it, for this role and the others. The others take it when they are done with theirs.
     pub fn draw(&mut self, w: &mut Writer<'_>) {
         if let Some(q) = &self.queue {
-            let operands = [q.ring, q.cursor, q.total];
+            let operands = [q.ring, q.cursor, self.total];
             self.drawn = Some(w.one(OpCode::Draw, &operands, Type::Scalar(Elem::I32), &[]));
         }
     }
 
-    /// The program, and the place in the ring after it.
-    fn values(self, w: &mut Writer<'_>) -> Vec<Value> {
-        let Some(q) = self.queue else { return Vec::new() };
+    /// Reads what is read ahead; where programs are drawn, waits until the next one is.
+    pub fn look(&mut self, w: &mut Writer<'_>) {
+        if self.ahead.loads.is_empty() {
+            return;
+        }
+        let next = match self.taken(w) {
+            Some(next) => next,
+            None => {
+                let ctas = w.index(OpCode::Ctas, &[]);
+                w.arith(OpCode::Add, self.program, ctas)
+            }
+        };
+        // Past the last program the present one is looked at again, and what is found is not used.
+        let less = [("pred", Attr::Pred(Pred::Lt))];
+        let is = w.one(OpCode::Cmp, &[next, self.total], Type::Scalar(Elem::Bool), &less);
+        let safe = w.one(OpCode::Select, &[is, next, self.program], Type::Scalar(Elem::I32), &[]);
+        self.read = self.ahead.read(w, &self.extents, safe);
+    }
+
+    /// The next program's number, if programs are drawn.
+    fn taken(&mut self, w: &mut Writer<'_>) -> Option<Value> {
+        let q = self.queue.as_ref()?;
         let take =
             |w: &mut Writer<'_>| w.one(OpCode::Take, &[q.ring, q.cursor], Type::Scalar(Elem::I32), &[]);
         let next = self.drawn.unwrap_or_else(|| take(w));
-        vec![next, advance(w, q.ring, q.cursor)]
+        self.drawn = Some(next);
+        Some(next)
+    }
+
+    /// The program and the place in the ring after it, where programs are drawn; what was read ahead.
+    fn values(mut self, w: &mut Writer<'_>) -> Vec<Value> {
+        let mut values: Vec<Value> = self.taken(w).into_iter().collect();
+        if let Some(q) = &self.queue {
+            values.push(advance(w, q.ring, q.cursor));
+        }
+        values.extend(self.read);
+        values
     }
 }
 
@@ -46,8 +116,9 @@ impl Next {
 pub fn programs(
     w: &mut Writer<'_>,
     queue: Option<Value>,
+    ahead: Ahead<'_>,
     init: &[Value],
-    body: impl FnOnce(&mut Writer<'_>, &[Value], &mut Next) -> Vec<Value>,
+    body: impl FnOnce(&mut Writer<'_>, &[Value], &mut Next<'_>) -> Vec<Value>,
 ) {
     let axes = w.tile.grid.len();
     let extents: Vec<Value> =
@@ -57,24 +128,43 @@ pub fn programs(
     for &e in &extents {
         total = w.arith(OpCode::Mul, total, e);
     }
-    let (open, mut rest, queue) = match queue {
+    // A block of threads is only started if there is a program of its number.
+    let found = ahead.read(w, &extents, cta);
+    let init = [&found[..], init].concat();
+    let (open, program, queue) = match queue {
         None => {
-            let (open, program) = by_number(w, cta, total, init);
+            let (open, program) = by_number(w, cta, total, &init);
             (open, program, None)
         }
         Some(ring) => {
             let (zero, first) = (w.int(0), start(w));
-            let init: Vec<Value> = [cta, first].into_iter().chain(init.iter().copied()).collect();
+            let init: Vec<Value> = [cta, first].into_iter().chain(init).collect();
             let open = w.begin_drawn(zero, total, &init);
-            let queue = Queue { ring, cursor: open.carried[1], total };
+            let queue = Queue { ring, cursor: open.carried[1] };
             let program = open.carried[0];
             (open, program, Some(queue))
         }
     };
     let carried = open.carried[if queue.is_some() { 2 } else { 0 }..].to_vec();
+    let (found, carried) = carried.split_at(found.len());
+    for (&op, &value) in ahead.loads.iter().zip(found) {
+        w.known.insert(w.tile.op(op).results[0], value);
+    }
+    place_of(w, &extents, program);
+    let mut next = Next { queue, drawn: None, ahead, extents, total, program, read: Vec::new() };
+    let on = body(w, carried, &mut next);
+    let mut yields = next.values(w);
+    yields.extend(on);
+    w.place.clear();
+    w.end_for(open, &yields);
+}
+
+/// Where a program is in the grid.
+fn place_of(w: &mut Writer<'_>, extents: &[Value], program: Value) {
+    let mut rest = program;
     w.place.clear();
     for (a, &extent) in extents.iter().enumerate() {
-        if a + 1 == axes {
+        if a + 1 == extents.len() {
             w.place.push(rest);
         } else {
             let here = w.arith(OpCode::Rem, rest, extent);
@@ -82,12 +172,6 @@ pub fn programs(
             rest = w.arith(OpCode::Div, rest, extent);
         }
     }
-    let mut next = Next { queue, drawn: None };
-    let on = body(w, &carried, &mut next);
-    let mut yields = next.values(w);
-    yields.extend(on);
-    w.place.clear();
-    w.end_for(open, &yields);
 }
 
 /// The loop over every so-manieth program, and the program's number.
