@@ -1,9 +1,8 @@
 //! How a kernel is mapped to threads, as facts for [`explain`](crate::explain).
 
 use super::schedule::{Buffer, Fill, Schedule};
-use super::{compile, plan};
+use super::{How, Ready};
 use crate::explain::{AheadFacts, BufferFacts, Mapping, roles_and_rings};
-use crate::target::hopper;
 use crate::{Arch, CodegenError, GpuImage, Options};
 use sla_dsl::ir::Kernel;
 
@@ -16,16 +15,15 @@ pub(crate) fn explain(
     arch: Arch,
     options: &Options,
 ) -> Result<(Mapping, GpuImage), CodegenError> {
-    let image = compile(kernel, arch, options)?;
-    // Only kernels of roles take tensor maps.
-    let scheduled = if image.maps.is_empty() { None } else { hopper::schedule(kernel, options).ok() };
-    let mapping = match scheduled {
-        Some(scheduled) => {
+    let ready = Ready::new(kernel, arch, options)?;
+    let mapping = match &ready.how {
+        How::Roles(scheduled) => {
             let (roles, rings) = roles_and_rings(&scheduled.kernel);
             Mapping::Roles { roles, rings }
         }
-        None => alike(kernel, &plan(kernel, arch, options)?.0),
+        How::Baseline(schedule) => alike(kernel, schedule),
     };
+    let image = ready.image(kernel, arch)?;
     Ok((mapping, image))
 }
 

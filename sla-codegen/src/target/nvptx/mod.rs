@@ -102,6 +102,21 @@ impl Ready {
         })
     }
 
+    /// What is loaded on a GPU.
+    fn image(self, kernel: &Kernel, arch: Arch) -> Result<GpuImage, CodegenError> {
+        let (_, ptx) = ptx::assembly(kernel, arch, &self.mlir)?;
+        Ok(GpuImage {
+            entry: ptx::entry(kernel),
+            ptx,
+            threads: self.threads,
+            shared_bytes: self.shared_bytes as u32,
+            grid: self.grid(),
+            maps: self.maps,
+            queue: self.queue,
+            log: self.log,
+        })
+    }
+
     /// The `sched` stage.
     fn describe(&self, kernel: &Kernel) -> String {
         let (threads, shared) = (self.threads, self.shared_bytes);
@@ -154,18 +169,7 @@ fn baseline(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule,
 /// # Errors
 /// A kernel that this architecture cannot run.
 pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImage, CodegenError> {
-    let ready = Ready::new(kernel, arch, options)?;
-    let (_, ptx) = ptx::assembly(kernel, arch, &ready.mlir)?;
-    Ok(GpuImage {
-        entry: ptx::entry(kernel),
-        ptx,
-        threads: ready.threads,
-        shared_bytes: ready.shared_bytes as u32,
-        grid: ready.grid(),
-        maps: ready.maps,
-        queue: ready.queue,
-        log: ready.log,
-    })
+    Ready::new(kernel, arch, options)?.image(kernel, arch)
 }
 
 /// Compiles a scheduled kernel for Hopper, of which `ctas_per_sm` blocks of threads are to fit a multiprocessor.
