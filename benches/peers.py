@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import statistics
+import time
 import sys
 
 
@@ -72,9 +73,10 @@ class Bench:
         launch()
         self.torch.cuda.synchronize()
         each = max(1e-3, min(self.turn(launch, 3)))
-        for _ in range(max(1, int(100 / each))):
+        time.sleep(0.25)
+        for _ in range(max(1, int(62 / each))):
             launch()
-        return statistics.median(self.turn(launch, max(5, min(500, int(300 / each)))))
+        return statistics.median(self.turn(launch, max(3, min(500, int(250 / each)))))
 
     def rows(self, heads, rows, blocks, kept):
         """A random 0/1 block mask [*heads, rows, blocks]; half of the rows keep kept[0] blocks, the others kept[1]."""

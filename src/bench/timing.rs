@@ -1,5 +1,6 @@
-//! The protocol of a measurement. Kernels that are compared take turns, so that a GPU that grows warm does so for all of them; caches are
-//! overwritten before every launch that is timed; single launches after a rest show what power and heat take from the sustained ones.
+//! The protocol of a measurement: that of Triton's `do_bench`, in turns. A turn is 60 ms of launches that are not timed and 250 ms of launches that
+//! are, caches overwritten before each; the figure is the median. Kernels that are compared take turns, each after a rest, so that a GPU at its power limit
+//! treats them alike; single launches after a rest show what power and heat take from the sustained ones.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub struct Plan {
     pub warm: Duration,
     /// Launches that are timed, in a turn.
     pub sample: Duration,
+    /// The rest before a turn: a GPU at its power limit otherwise shows what ran before.
+    pub pause: Duration,
     /// Single launches after a rest.
     pub bursts: usize,
     /// The rest before each.
@@ -85,10 +88,10 @@ impl Timer {
         each: Duration,
         mut launch: impl FnMut() -> Result<(), RuntimeError>,
     ) -> Result<Turn, RuntimeError> {
+        sleep(self.plan.pause);
         for _ in 0..count(self.plan.warm, each, 1) {
             launch()?;
         }
-        self.device.synchronize()?;
         let from = Instant::now();
         let mut marks = Vec::new();
         for _ in 0..count(self.plan.sample, each, FEWEST) {
@@ -159,8 +162,14 @@ mod tests {
 
     #[test]
     fn samples_are_times_of_launches() {
-        let plan =
-            Plan { rounds: 1, warm: Duration::ZERO, sample: Duration::ZERO, bursts: 2, rest: Duration::ZERO };
+        let plan = Plan {
+            rounds: 1,
+            warm: Duration::ZERO,
+            sample: Duration::ZERO,
+            pause: Duration::ZERO,
+            bursts: 2,
+            rest: Duration::ZERO,
+        };
         let mut timer = Timer::new(&Device::cpu(), plan).unwrap();
         let (mut launches, pause) = (0, Duration::from_millis(3));
         let mut launch = || {

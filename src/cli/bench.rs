@@ -51,10 +51,10 @@ pub struct Bench {
     #[arg(long, value_name = "NAME=VALUE,...")]
     set: Vec<String>,
     /// Turns of each kernel.
-    #[arg(long, default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     rounds: usize,
-    /// Milliseconds of timed launches in a turn, and half as many untimed before; at least three launches are timed.
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    /// Milliseconds of timed launches in a turn, and a quarter as many untimed before; at least three launches are timed.
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     turn: u64,
     /// Determines inputs, lists and the tiles that are checked.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=u64::from(u32::MAX)))]
@@ -125,8 +125,9 @@ impl Bench {
         let gpu = matches!(device.name(), DeviceName::Cuda(_));
         let plan = Plan {
             rounds: self.rounds,
-            warm: ms(self.turn / 2),
+            warm: ms(self.turn / 4),
             sample: ms(self.turn),
+            pause: ms(if gpu { self.turn.min(500) } else { 0 }),
             bursts: 5,
             rest: ms(if gpu { 150 } else { 0 }),
         };
