@@ -32,6 +32,8 @@ const S: (&str, Const) = ("S", Const::Elem(Elem::F32));
 const D: (&str, Const) = ("D", Const::Int(64));
 const BQ: (&str, Const) = ("BQ", Const::Int(64));
 const BK: (&str, Const) = ("BK", Const::Int(64));
+const RQ: (&str, Const) = ("RQ", Const::Int(1));
+const RK: (&str, Const) = ("RK", Const::Int(1));
 const PHI: (&str, Const) = ("PHI", Const::Int(1));
 const P: (&str, Const) = ("P", Const::Int(1));
 const LINEAR: (&str, Const) = ("LINEAR", Const::Bool(true));
@@ -71,12 +73,13 @@ pub const ALL: &[Entry] = &[
     Entry { def: &projection::fold_projection, defaults: &[D, ("BACK", Const::Bool(false))] },
     Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
-    Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, D, PHI, P, LINEAR] },
-    Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, D, PHI, P, LINEAR] },
-    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, D, PHI, P, LINEAR] },
+    Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },
+    Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
+    Entry { def: &sla_backward::sla_bwd_state, defaults: &[T, S, BQ, D, PHI, P] },
+    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },
     Entry {
         def: &sla_backward::sla_bwd_dkdv,
-        defaults: &[T, S, BQ, ("SUB", Const::Int(64)), BK, D, PHI, P, LINEAR],
+        defaults: &[T, S, BQ, ("SUB", Const::Int(64)), BK, RK, D, PHI, P, LINEAR],
     },
 ];
 

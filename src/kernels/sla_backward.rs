@@ -1,5 +1,6 @@
-//! SLA backward: a pass over query blocks that prepares row sums and the linear branch's gradients, then `grad_q` by query blocks and
-//! `grad_k`, `grad_v` by key blocks. Every result is deterministic: nothing is added atomically.
+//! SLA backward: row sums by query blocks, the gradients of the linear branch's states, then `grad_q` by query blocks and `grad_k`, `grad_v` by
+//! key blocks. Every result is deterministic: nothing is added atomically. States have one entry for every `RQ` query blocks
+//! (`RK` key blocks), or one for all of them.
 //!
 //! With `r = 1 / (φ(Q) Z + eps)` (0 where that is 0), `Op = φ(Q) H' r` and `D^l = rowsum(dO ∘ Op)`:
 //! `dH' = (φ(Q) r)ᵀ dO`, `dZ = -Σ_rows φ(Q) r D^l`, `dφ(Q) = (dO H'ᵀ - D^l Zᵀ) r`; and for a key block with the summed gradients `dH`, `dZ` of
@@ -8,12 +9,13 @@
 use super::feature_map::{HEDGEHOG, feature, feature_grad};
 use sla_dsl::prelude::*;
 
-/// Per query block: `delta = rowsum(dO ∘ O^s)`, and with `LINEAR` also `delta_linear = D^l`, `rden = r`, `dH'` and `dZ`.
+/// Per query block: `delta = rowsum(dO ∘ O^s)`, and with `LINEAR` also `delta_linear = D^l` and `rden = r`.
 #[kernel(dims(B, H, LQ, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
 pub fn sla_bwd_pre<
     T: Float,
     S: Float,
     const BQ: usize,
+    const RQ: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
@@ -28,8 +30,6 @@ pub fn sla_bwd_pre<
     delta: &mut Tensor<f32, { [B, H, LQ] }>,
     delta_linear: &mut Tensor<f32, { [B, H, LQ] }>,
     rden: &mut Tensor<f32, { [B, H, LQ] }>,
-    grad_folded: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D, D] }>,
-    grad_sums: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D] }>,
     eps: f32,
 ) {
     let g = grad.at(b, h).block::<BQ>(m).load();
@@ -37,7 +37,7 @@ pub fn sla_bwd_pre<
     let os = sparse_out.at(b, h).block::<BQ>(m).load().cast::<f32>();
     delta.at(b, h).block::<BQ>(m).store((os * gf).sum(1).squeeze(1));
     if LINEAR {
-        let at = m.min(SM - 1);
+        let at = (m / RQ).min(SM - 1);
         let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load());
@@ -53,12 +53,39 @@ pub fn sla_bwd_pre<
         let dl = (num * r * gf).sum(1);
         delta_linear.at(b, h).block::<BQ>(m).store(dl.squeeze(1));
         rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
-        for p in unroll(0..P) {
-            let f = feature(x * (1 - 2 * p), PHI) * r;
-            grad_folded.at(b, h, m, p).block::<D>(0).store(dot(f.cast::<S>().t(), g.cast::<S>()));
-            grad_sums.at(b, h, m, p).block::<D>(0).store(-(f * dl).sum(0).squeeze(0));
-        }
     }
+}
+
+/// Per query block and part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`.
+#[kernel(dims(B, H, LQ), require(P <= 2), grid(mp in LQ.div_ceil(BQ) * P, h in H, b in B))]
+pub fn sla_bwd_state<
+    T: Float,
+    S: Float,
+    const BQ: usize,
+    const D: usize,
+    const PHI: usize,
+    const P: usize,
+>(
+    q: &Tensor<T, { [B, H, LQ, D] }>,
+    grad: &Tensor<T, { [B, H, LQ, D] }>,
+    w: &Tensor<f32, { [H, D, D] }>,
+    delta_linear: &Tensor<f32, { [B, H, LQ] }>,
+    rden: &Tensor<f32, { [B, H, LQ] }>,
+    grad_folded: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D, D] }>,
+    grad_sums: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D] }>,
+) {
+    let m = mp / P;
+    let p = mp % P;
+    let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
+    if PHI == HEDGEHOG {
+        x = dot(x, w.at(h).block::<D>(0).load()) * (1 - 2 * p).cast::<f32>();
+    }
+    let g = grad.at(b, h).block::<BQ>(m).load();
+    let dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
+    let r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
+    let f = feature(x, PHI) * r;
+    grad_folded.at(b, h, m, p).block::<D>(0).store(dot(f.cast::<S>().t(), g.cast::<S>()));
+    grad_sums.at(b, h, m, p).block::<D>(0).store(-(f * dl).sum(0).squeeze(0));
 }
 
 /// `grad_q`: the sparse part over the row's list, the linear part in the epilogue.
@@ -68,6 +95,7 @@ pub fn sla_bwd_dq<
     S: Float,
     const BQ: usize,
     const BK: usize,
+    const RQ: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
@@ -105,7 +133,7 @@ pub fn sla_bwd_dq<
     }
     let mut dq = acc * scale;
     if LINEAR {
-        let at = m.min(SM - 1);
+        let at = (m / RQ).min(SM - 1);
         let dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
         let r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
         let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
@@ -129,7 +157,7 @@ pub fn sla_bwd_dq<
 
 /// `grad_k` and `grad_v`: the sparse part over the key block's list of query blocks, taken `SUB` rows at a time; the linear part in the epilogue.
 ///
-/// `grad_state` and `grad_sums` have one entry per key block (`SN = N`), or one for all of them (`SN = 1`).
+/// `grad_state` and `grad_sums` have one entry for every `RK` key blocks, or one for all of them (`SN = 1`).
 #[kernel(
     dims(B, H, LQ, LK, W, SN),
     require(BQ % SUB == 0, P <= 2),
@@ -141,6 +169,7 @@ pub fn sla_bwd_dkdv<
     const BQ: usize,
     const SUB: usize,
     const BK: usize,
+    const RK: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
@@ -189,7 +218,7 @@ pub fn sla_bwd_dkdv<
     }
     dk = dk * scale;
     if LINEAR {
-        let at = n.min(SN - 1);
+        let at = (n / RK).min(SN - 1);
         let mut x = kt.cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load());
@@ -197,10 +226,10 @@ pub fn sla_bwd_dkdv<
         let mut dx = zeros::<f32>([BK, D]);
         for p in unroll(0..P) {
             let dh = grad_state.at(b, h, at, p).block::<D>(0).load().cast::<S>();
+            dv += dot(feature(x * (1 - 2 * p), PHI).cast::<S>(), dh);
             let dz = grad_sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
             let df = dot(vt.cast::<S>(), dh.t()) + dz;
             dx += feature_grad(x * (1 - 2 * p), df, PHI) * (1 - 2 * p);
-            dv += dot(feature(x * (1 - 2 * p), PHI).cast::<S>(), dh);
         }
         if PHI == HEDGEHOG {
             dx = dot(dx, w.at(h).block::<D>(0).load().t());

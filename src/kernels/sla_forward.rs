@@ -2,7 +2,7 @@
 //!
 //! `O = O^s + φ(Q) H' / (φ(Q) Z + eps) + bias`, where `O^s` is the softmax attention over the row's list, `Z` the summed features of the keys that the
 //! linear branch covers and `H'` their state with the projection folded in. A zero denominator gives a zero quotient.
-//! `H'` and `Z` have one entry per query block (`SM = M`), or one for all of them (`SM = 1`).
+//! `H'` and `Z` have one entry for every `RQ` query blocks, or one for all of them (`SM = 1`).
 
 use super::feature_map::{HEDGEHOG, feature};
 use sla_dsl::prelude::*;
@@ -17,6 +17,7 @@ pub fn sla_fwd<
     S: Float,
     const BQ: usize,
     const BK: usize,
+    const RQ: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
@@ -53,7 +54,7 @@ pub fn sla_fwd<
     lse.at(b, h).block::<BQ>(m).store(l2.squeeze(1));
     sparse_out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
     if LINEAR {
-        let at = m.min(SM - 1);
+        let at = (m / RQ).min(SM - 1);
         let mut x = q.cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load());

@@ -1,5 +1,6 @@
 //! The backward pass.
 
+use super::forward::STATE_ELEM;
 use super::run::{elem, float, read, run, size, write};
 use super::shapes::{rank_4, same};
 use super::{Forward, Sla};
@@ -42,21 +43,19 @@ impl Sla {
         let saved = &forward.saved;
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
-        let (m, p, t) = (saved.mask.shape()[2], self.parts(), q.elem());
+        let (p, t) = (self.parts(), q.elem());
         // What the forward saved belongs to tensors of these shapes, or its lists point elsewhere.
         let n = k.shape()[2].div_ceil(saved.tiles.k);
         same("the saved mask", &saved.mask, Elem::I8, &[b, h, lq.div_ceil(saved.tiles.q), n])?;
         same("the saved output", &saved.sparse_out, t, q.shape())?;
         same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
-        let consts = self.kernel_consts(t, d, saved.tiles);
+        let consts = self.kernel_consts(t, d, saved.tiles, saved.state_blocks);
         let w = self.phi_weight(h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
         let [mut delta, mut delta_linear, mut rden] =
             [self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?];
-        let mut grad_folded = self.zeros(&[b, h, m, p, d, d])?;
-        let mut grad_sums = self.zeros(&[b, h, m, p, d])?;
         let args = [
             read(q),
             read(&saved.sparse_out),
@@ -67,8 +66,6 @@ impl Sla {
             write(&mut delta),
             write(&mut delta_linear),
             write(&mut rden),
-            write(&mut grad_folded),
-            write(&mut grad_sums),
             eps,
         ];
         run(&self.device, &sla_backward::sla_bwd_pre, &consts, &args)?;
@@ -95,8 +92,24 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_dq, &consts, &args)?;
         drop(args);
 
-        let columns = saved.mask.transpose(2, 3)?;
         let (grad_state, grad_sums, projection, bias) = if linear {
+            let m = saved.state_mask.shape()[2];
+            let mut grad_folded = self.zeros(&[b, h, m, p, d, d])?;
+            let mut grad_sums = self.zeros(&[b, h, m, p, d])?;
+            let mut consts = self.linear_consts(t, d);
+            consts.extend([STATE_ELEM, size("BQ", saved.state_blocks.q)]);
+            let args = [
+                read(q),
+                read(grad_out),
+                read(&w),
+                read(&delta_linear),
+                read(&rden),
+                write(&mut grad_folded),
+                write(&mut grad_sums),
+            ];
+            run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
+            drop(args);
+            let columns = saved.state_mask.transpose(2, 3)?;
             let (grad_folded, grad_sums_all) = if self.config.scope() == Scope::All {
                 (self.gather_states(&grad_folded, &columns)?, self.gather_states(&grad_sums, &columns)?)
             } else {
@@ -120,7 +133,7 @@ impl Sla {
             )
         };
 
-        let lists = self.lists(&columns)?;
+        let lists = self.lists(&saved.mask.transpose(2, 3)?)?;
         let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
         let args = [
             read(q),

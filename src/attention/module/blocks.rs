@@ -64,13 +64,20 @@ impl Sla {
         Ok(one.expand(0, b)?.expand(1, h)?)
     }
 
-    /// The tiles that kernels use: the configured blocks, or 64 by 64 where those do not fit a GPU's shared memory (f32 at D = 128).
-    pub(super) fn tiles(&self, elem: Elem, d: usize) -> Tiles {
+    /// The tiles that kernels of attention use: the configured blocks, or 64 by 64 where a GPU has not the registers for more (more than 64
+    /// features).
+    pub(super) fn tiles(&self, d: usize) -> Tiles {
         let blocks = self.config.blocks();
-        if self.device.space() != Space::Host && elem == Elem::F32 && d > 64 {
+        if self.device.space() != Space::Host && d * self.parts() > 64 {
             return Tiles { q: 64, k: 64 };
         }
         Tiles { q: blocks.q(), k: blocks.k() }
+    }
+
+    /// The blocks that have a state each: the configured ones, or the tiles where a GPU has not the shared memory for more (f32 at D = 128).
+    pub(super) fn state_blocks(&self, elem: Elem, d: usize) -> Tiles {
+        let blocks = self.config.blocks();
+        if elem == Elem::F32 { self.tiles(d) } else { Tiles { q: blocks.q(), k: blocks.k() } }
     }
 
     /// The mask over `tiles`, which divide the configured blocks: every part of a block has the block's class.

@@ -28,9 +28,12 @@ pub struct Forward {
 #[derive(Clone, Debug)]
 pub struct Saved {
     pub(super) sparse_out: DynTensor,
-    /// The mask over the blocks that the kernels work on.
+    /// The mask over the tiles that the kernels of attention work on.
     pub(super) mask: DynTensor,
     pub(super) tiles: Tiles,
+    /// The mask over the blocks that have a state each.
+    pub(super) state_mask: DynTensor,
+    pub(super) state_blocks: Tiles,
     pub(super) lists: Lists,
     pub(super) linear: LinearState,
     pub(super) weights: Weights,
@@ -66,12 +69,13 @@ impl Sla {
             }
             None => self.route(q, k)?,
         };
-        let tiles = self.tiles(q.elem(), d);
+        let (tiles, state_blocks) = (self.tiles(d), self.state_blocks(q.elem(), d));
         let fine = self.refine(&mask, tiles, q.shape()[2], k.shape()[2])?;
+        let state_mask = self.refine(&mask, state_blocks, q.shape()[2], k.shape()[2])?;
         let lists = self.lists(&fine)?;
         let has_linear = self.config.scope() != Scope::None;
         let linear = if has_linear {
-            self.linear_state(k, v, &fine, tiles.k, weights)?
+            self.linear_state(k, v, &state_mask, state_blocks.k, weights)?
         } else {
             let p = self.parts();
             let (state, sums) = (self.zeros(&[b, h, 1, p, d, d])?, self.zeros(&[b, h, 1, p, d])?);
@@ -101,20 +105,34 @@ impl Sla {
             float(1.0 / (d as f64).sqrt()),
             float(self.config.eps()),
         ];
-        run(&self.device, &sla_forward::sla_fwd, &self.kernel_consts(q.elem(), d, tiles), &args)?;
+        run(
+            &self.device,
+            &sla_forward::sla_fwd,
+            &self.kernel_consts(q.elem(), d, tiles, state_blocks),
+            &args,
+        )?;
         drop(args);
-        let saved = Saved { sparse_out, mask: fine, tiles, lists, linear, weights: weights.clone() };
+        let weights = weights.clone();
+        let saved = Saved { sparse_out, mask: fine, tiles, state_mask, state_blocks, lists, linear, weights };
         Ok(Forward { out, lse, mask, saved })
     }
 
     /// Constants of the fused kernels.
-    pub(super) fn kernel_consts(&self, t: Elem, d: usize, tiles: Tiles) -> Vec<(&'static str, Const)> {
+    pub(super) fn kernel_consts(
+        &self,
+        t: Elem,
+        d: usize,
+        tiles: Tiles,
+        states: Tiles,
+    ) -> Vec<(&'static str, Const)> {
         let mut consts = self.linear_consts(t, d);
         consts.extend([
             STATE_ELEM,
             size("BQ", tiles.q),
             size("SUB", 64),
             size("BK", tiles.k),
+            size("RQ", states.q / tiles.q),
+            size("RK", states.k / tiles.k),
             switch("LINEAR", self.config.scope() != Scope::None),
         ]);
         consts

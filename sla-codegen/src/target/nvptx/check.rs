@@ -1,7 +1,7 @@
 //! What the baseline does not support, found before any code is made, so that a user reads a sentence with a place and LLVM never aborts.
 
 use super::layout::Family;
-use super::schedule::fits_tensor_cores;
+use super::product::fits_tensor_cores;
 use crate::analysis::dot_size;
 use crate::{Arch, CodegenError};
 use sla_dsl::diag::{Diagnostic, Loc};

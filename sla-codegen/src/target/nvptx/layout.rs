@@ -57,6 +57,23 @@ impl Family {
         }
     }
 
+    /// The same with twice as many warps, a power of two, two of which have the same rows and take turns at 16 columns each: half of the registers a
+    /// tile, and no thread has a whole row.
+    pub fn mma_pairs(row_warps: u32) -> Family {
+        let (rows, last) = (Family::mma(row_warps), 5 + warp_bits(row_warps));
+        Family {
+            warps: 2 * row_warps,
+            col: rows.col.into_iter().chain([Comp::Reg(2), Comp::Bit(last)]).collect(),
+            line: line(2 * row_warps),
+            ..rows
+        }
+    }
+
+    /// Warps that share the rows of a tile, each holding some of its columns.
+    pub fn col_warps(&self) -> usize {
+        1 << self.col.iter().filter(|c| matches!(c, Comp::Bit(5..))).count()
+    }
+
     /// For kernels without dots: lanes along the columns, `row_warps` of the warps along the rows and the rest along the columns.
     pub fn rows(warps: u32, row_warps: u32) -> Family {
         let split = 5 + row_warps.ilog2();
@@ -266,6 +283,7 @@ mod tests {
         let mut all = Vec::new();
         for w in [1, 2, 4, 8] {
             all.push(Family::mma(w));
+            all.push(Family::mma_pairs(w));
             all.extend([1, 2, 4, 8].into_iter().filter(|r| *r <= w).map(|r| Family::rows(w, r)));
         }
         all

@@ -10,6 +10,8 @@ mod layout;
 mod log;
 mod lower;
 mod placement;
+mod pressure;
+mod product;
 pub(crate) mod ptx;
 mod schedule;
 mod stage;
@@ -144,9 +146,11 @@ fn baseline(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule,
         Some(s) => (1..=s).rev().collect(),
         None => vec![3, 2, 1],
     };
+    // Pairs of warps share columns where registers are short, unless their exchange of operands does not fit.
+    let shapes: &[bool] = if Schedule::is_crowded(kernel, options) { &[true, false] } else { &[false] };
     let mut wanted = 0;
-    for &stages in &candidates {
-        let schedule = Schedule::new(kernel, options, stages);
+    for (&wide, &stages) in shapes.iter().flat_map(|w| candidates.iter().map(move |s| (w, s))) {
+        let schedule = Schedule::new(kernel, options, stages, wide);
         check::check(kernel, arch, &schedule.family)?;
         if schedule.buffer_bytes > limit && stages > 1 {
             continue;

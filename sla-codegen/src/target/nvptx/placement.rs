@@ -5,6 +5,7 @@
 //! every fill and before every prologue, so that all threads are past the last read of whatever was there. Scratch is placed
 //! by the lowering, behind the buffers that are alive at its op.
 
+use super::product::widens;
 use super::schedule::{Buffer, Ring};
 use crate::analysis::{Parents, Uses};
 use sla_dsl::ir::{BlockId, Kernel, OpCode, OpId, Value};
@@ -71,13 +72,17 @@ impl Life {
         let (start, own_end) = self.ops[load.index()];
         let home = self.parents.block(load);
         let mut end = own_end;
-        let mut values = vec![value];
-        while let Some(v) = values.pop() {
-            for &(user, _) in self.uses.of(v) {
-                end = end.max(self.ops[self.at_home(user, home).index()].1);
-                // A transposed view reads the same bytes later.
-                if kernel.op(user).code == OpCode::Transpose {
-                    values.extend(&kernel.op(user).results);
+        let mut values = vec![(value, false)];
+        while let Some((v, view)) = values.pop() {
+            for &(user, operand) in self.uses.of(v) {
+                let op = kernel.op(user);
+                // A dot that reads a transposed or widened view reads the same bytes; others read registers, made where the view is.
+                let passes = op.code == OpCode::Transpose || widens(kernel, user);
+                if !view || passes || op.code == OpCode::Dot && operand < 2 {
+                    end = end.max(self.ops[self.at_home(user, home).index()].1);
+                }
+                if passes {
+                    values.extend(op.results.iter().map(|&r| (r, true)));
                 }
             }
         }

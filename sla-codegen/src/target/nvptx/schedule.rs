@@ -5,18 +5,14 @@
 
 use super::layout::{Comp, Family};
 use super::placement::place;
+use super::pressure::pressure;
+use super::product::{dot_source, fits_tensor_cores, is_long};
 use crate::Options;
-use crate::analysis::{
-    Divisors, Parents, TensorUse, ahead_slice, box_axes, dot_operand, dot_size, tensor_uses,
-};
+use crate::analysis::{Divisors, Parents, TensorUse, Uses, ahead_slice, box_axes, tensor_uses};
 use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Type, Value};
 
-/// Whether a dot is made of whole `mma` instructions; others are made of `fma`.
-pub fn fits_tensor_cores(kernel: &Kernel, defs: &[Option<OpId>], dot: OpId) -> bool {
-    let [m, n, k] = dot_size(kernel, defs, dot);
-    let step = if kernel.ty(kernel.op(dot).operands[0]).elem() == Some(Elem::F32) { 8 } else { 16 };
-    m.is_multiple_of(16) && n.is_multiple_of(8) && k.is_multiple_of(step)
-}
+/// How much of the contracted axis a long dot brings in at a time.
+pub const STREAMED: usize = 32;
 
 /// How a shared buffer is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +71,17 @@ pub struct Ring {
     pub slice: Vec<OpId>,
 }
 
+/// A load that no buffer is kept for: the dots that it is the second operand of bring in parts of it as they go along the contracted axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The load.
+    pub load: OpId,
+    /// Its result.
+    pub value: Value,
+    /// How parts are brought in.
+    pub fill: Fill,
+}
+
 /// A kernel's schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -84,6 +91,10 @@ pub struct Schedule {
     pub buffers: Vec<Buffer>,
     /// Pipelined loops.
     pub rings: Vec<Ring>,
+    /// Dots whose contraction is a loop.
+    pub long: Vec<OpId>,
+    /// Tiles that long dots bring in by parts.
+    pub streams: Vec<Stream>,
     /// Bytes of all buffers.
     pub buffer_bytes: usize,
     /// Where each op starts and ends in program order.
@@ -91,15 +102,33 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Chooses a schedule with rings of `stages` copies (1 for none).
-    pub fn new(kernel: &Kernel, options: &Options, stages: u32) -> Schedule {
-        Planner::new(kernel).plan(options, stages)
+    /// Chooses a schedule with rings of `stages` copies (1 for none), and tiles whose columns are shared by pairs of warps if `wide`.
+    pub fn new(kernel: &Kernel, options: &Options, stages: u32, wide: bool) -> Schedule {
+        Planner::new(kernel).plan(options, stages, wide)
+    }
+
+    /// Whether tiles take more registers than a thread has, so that a `wide` schedule is better; false where there is none.
+    pub fn is_crowded(kernel: &Kernel, options: &Options) -> bool {
+        Planner::new(kernel).is_crowded(options)
+    }
+
+    /// The stream of a value.
+    pub fn stream_of(&self, v: Value) -> Option<Stream> {
+        self.streams.iter().find(|s| s.value == v).copied()
     }
 
     /// Nothing in shared memory and nothing ahead: what a role of a scheduled kernel runs under.
     pub fn plain(kernel: &Kernel, family: Family) -> Schedule {
         let order = vec![(0, 0); kernel.ops.len()];
-        Schedule { family, buffers: Vec::new(), rings: Vec::new(), buffer_bytes: 0, order }
+        Schedule {
+            family,
+            buffers: Vec::new(),
+            rings: Vec::new(),
+            long: Vec::new(),
+            streams: Vec::new(),
+            buffer_bytes: 0,
+            order,
+        }
     }
 
     /// The buffer that a value lives in.
@@ -121,10 +150,11 @@ impl Schedule {
 
     /// What was decided, in words. Buffers are named after the parameter that they are loaded from.
     pub fn describe(&self, kernel: &Kernel) -> String {
-        let name = |b: &Buffer| {
-            let tensor = kernel.param_of(kernel.op(b.load).operands[0]);
+        let tensor_of = |load: OpId| {
+            let tensor = kernel.param_of(kernel.op(load).operands[0]);
             tensor.map_or("?", |p| kernel.params[p].name.as_str()).to_string()
         };
+        let name = |b: &Buffer| tensor_of(b.load);
         let family = &self.family;
         let mut out = format!("schedule {{\n  warps {}\n", family.warps);
         for (what, comps) in [("rows", &family.row), ("columns", &family.col), ("rank 1", &family.line)] {
@@ -137,6 +167,13 @@ impl Schedule {
             let (rows, cols, elem) = (b.rows, b.cols, b.elem);
             out +=
                 &format!("  shared {}: {copies}[{rows}x{cols}x{elem}] at {}, by {fill}\n", name(b), b.offset);
+        }
+        for s in &self.streams {
+            let fill = if s.fill == Fill::Async { "cp.async" } else { "registers" };
+            out += &format!("  stream of {}, by {fill}\n", tensor_of(s.load));
+        }
+        if !self.long.is_empty() {
+            out += &format!("  dots with a loop: {}\n", self.long.len());
         }
         for r in &self.rings {
             let loads: Vec<String> = r.buffers.iter().map(|&i| name(&self.buffers[i])).collect();
@@ -156,6 +193,7 @@ struct Planner<'k> {
     defs: Vec<Option<OpId>>,
     parents: Parents,
     tensors: Vec<TensorUse>,
+    uses: Uses,
     /// Those of tensor cores.
     dots: Vec<OpId>,
 }
@@ -168,12 +206,16 @@ impl<'k> Planner<'k> {
                 dots.push(id);
             }
         });
-        Planner { kernel, defs, parents: Parents::new(kernel), tensors: tensor_uses(kernel), dots }
+        let (parents, tensors, uses) = (Parents::new(kernel), tensor_uses(kernel), Uses::new(kernel));
+        Planner { kernel, defs, parents, tensors, uses, dots }
     }
 
-    fn plan(&self, options: &Options, stages: u32) -> Schedule {
-        let family = self.family(options);
-        let crowded = self.crowded(&family);
+    fn plan(&self, options: &Options, stages: u32, wide: bool) -> Schedule {
+        let family = self.family(options, wide);
+        let crowded = wide || self.crowded(&family);
+        let long: Vec<OpId> =
+            self.dots.iter().copied().filter(|&d| is_long(self.kernel, &self.defs, &family, d)).collect();
+        let mut streams = Vec::new();
         let mut buffers = Vec::new();
         let mut rings: Vec<Ring> = Vec::new();
         let divisors = Divisors::new(self.kernel);
@@ -185,8 +227,13 @@ impl<'k> Planner<'k> {
         });
         for load in loads {
             let value = self.kernel.op(load).results[0];
+            if self.is_streamed(load, value, &long) {
+                let fill = if self.can_copy_async(load, &divisors) { Fill::Async } else { Fill::Registers };
+                streams.push(Stream { load, value, fill });
+                continue;
+            }
             let (Some((rows, cols, elem)), true) =
-                (self.tile(value), self.wants_shared(load, value, crowded))
+                (self.tile(value), self.wants_shared(load, value, &family, crowded, wide))
             else {
                 continue;
             };
@@ -217,7 +264,7 @@ impl<'k> Planner<'k> {
         }
         let order = place(self.kernel, &mut buffers, &rings);
         let buffer_bytes = buffers.iter().map(Buffer::end).max().unwrap_or(0);
-        Schedule { family, buffers, rings, buffer_bytes, order }
+        Schedule { family, buffers, rings, long, streams, buffer_bytes, order }
     }
 
     /// Shape and element type of a value that ldmatrix or its f32 counterpart could read.
@@ -231,22 +278,64 @@ impl<'k> Planner<'k> {
     }
 
     /// Whether a load is best kept in shared memory: a dot's second operand or a transposed first one always is; a first operand inside a loop so
-    /// that it can run ahead, and one outside of the loop that uses it if registers are short (`crowded`).
-    fn wants_shared(&self, load: OpId, value: Value, crowded: bool) -> bool {
+    /// that it can run ahead, one outside of the loop that uses it if registers are short (`crowded`) or the dot is long, and any where no
+    /// warp has all of its columns (`wide`).
+    fn wants_shared(&self, load: OpId, value: Value, family: &Family, crowded: bool, wide: bool) -> bool {
         let home = self.parents.loop_of(self.kernel, load);
         self.dots.iter().any(|&dot| {
-            let a = dot_operand(self.kernel, &self.defs, dot, 0);
-            let b = dot_operand(self.kernel, &self.defs, dot, 1);
-            let held = crowded && self.parents.loop_of(self.kernel, dot) != home;
+            let a = dot_source(self.kernel, &self.defs, dot, 0);
+            let b = dot_source(self.kernel, &self.defs, dot, 1);
+            let scarce = crowded || is_long(self.kernel, &self.defs, family, dot);
+            let held = wide || scarce && self.parents.loop_of(self.kernel, dot) != home;
             b.value == value || a.value == value && (a.transposed || home.is_some() || held)
         })
+    }
+
+    /// Whether a load is large, and read only as the second operand of long dots of the same loop, each of which goes through it once.
+    fn is_streamed(&self, load: OpId, value: Value, long: &[OpId]) -> bool {
+        /// Bytes from which a buffer is worth less than the room it takes.
+        const LARGE: usize = 48 * 1024;
+        let op = self.kernel.op(load);
+        let Some((rows, cols, Elem::F32)) = self.tile(value) else { return false };
+        let home = self.parents.loop_of(self.kernel, load);
+        let reads_only = |&(user, operand): &(OpId, usize)| match self.kernel.op(user).code {
+            OpCode::Dot => {
+                operand == 1 && long.contains(&user) && self.parents.loop_of(self.kernel, user) == home
+            }
+            OpCode::Transpose => {
+                self.uses.of(self.kernel.op(user).results[0]).iter().all(|&(dot, operand)| {
+                    operand == 1 && long.contains(&dot) && self.parents.loop_of(self.kernel, dot) == home
+                })
+            }
+            _ => false,
+        };
+        rows * cols * Elem::F32.bytes() >= LARGE
+            && rows.is_multiple_of(STREAMED)
+            && cols.is_multiple_of(STREAMED)
+            && self.kernel.param_of(op.operands[0]).is_some_and(|p| self.tensors[p].read_only())
+            && self.uses.of(value).iter().all(reads_only)
+    }
+
+    /// Whether tiles take more than what a thread has registers for, and there are warps to share their columns with.
+    fn is_crowded(&self, options: &Options) -> bool {
+        /// Registers that tiles may take of the 255 of a thread.
+        const ROOM: usize = 176;
+        if self.dots.is_empty() || options.warps.is_some() || self.family(options, true).col_warps() == 1 {
+            return false;
+        }
+        let family = self.family(options, false);
+        let placed = |v: Value| {
+            let load = self.defs[v.index()].filter(|&d| self.kernel.op(d).code == OpCode::Load);
+            load.is_some_and(|load| self.wants_shared(load, v, &family, true, false))
+        };
+        pressure(self.kernel, &family, &placed) > ROOM
     }
 
     /// Whether first operands that are loaded before a loop would leave it too few registers: counts theirs, those that the loop carries, and those
     /// of the largest product in it (twice for f32, whose sums are kept apart).
     fn crowded(&self, family: &Family) -> bool {
         /// Registers that these may take of the 255 of a thread.
-        const ROOM: usize = 160;
+        const ROOM: usize = 120;
         let threads = family.threads() as usize;
         let take = |v: Value| {
             let ty = self.kernel.ty(v);
@@ -261,7 +350,7 @@ impl<'k> Planner<'k> {
             let inside: Vec<OpId> =
                 self.dots.iter().copied().filter(|&d| self.parents.loop_of(k, d) == Some(id)).collect();
             let mut held: Vec<Value> =
-                inside.iter().map(|&d| dot_operand(k, &self.defs, d, 0)).map(|a| a.value).collect();
+                inside.iter().map(|&d| dot_source(k, &self.defs, d, 0)).map(|a| a.value).collect();
             held.retain(|v| {
                 let def = self.defs[v.index()].filter(|&d| k.op(d).code == OpCode::Load);
                 def.is_some_and(|d| self.parents.loop_of(k, d) != Some(id))
@@ -306,7 +395,8 @@ impl<'k> Planner<'k> {
         Some((at, slice))
     }
 
-    fn family(&self, options: &Options) -> Family {
+    /// Layouts and warps; with `wide`, two warps along the columns of tiles where the program has room for twice as many.
+    fn family(&self, options: &Options, wide: bool) -> Family {
         let (mut rows, mut count) = (1usize, 1usize);
         for ty in self.kernel.types.iter().filter(|t| t.is_tile()) {
             count = count.max(ty.count());
@@ -333,6 +423,13 @@ impl<'k> Planner<'k> {
         while warps > 1 && !even(warps) {
             warps /= 2;
         }
-        Family::mma(warps)
+        // Two warps take turns at 16 columns each.
+        let pairs = |v: Value| {
+            self.kernel.ty(v).shape().is_none_or(|s| s.len() < 2 || s[1] <= 16 || s[1].is_multiple_of(32))
+        };
+        let results = self.dots.iter().all(|&d| pairs(self.kernel.op(d).results[0]));
+        let lefts = self.dots.iter().all(|&d| pairs(dot_source(self.kernel, &self.defs, d, 0).value));
+        let two = wide && warps <= 4 && results && lefts;
+        if two { Family::mma_pairs(warps) } else { Family::mma(warps) }
     }
 }

@@ -313,6 +313,30 @@ impl Text {
         };
     }
 
+    /// The same values, computed before this point: an empty assembly takes and gives them.
+    pub fn pinned(&mut self, values: &[Ssa], ty: Ty) -> Vec<Ssa> {
+        let outs = vec![format!("={}", ty.constraint()); values.len()];
+        let ins = (0..values.len()).map(|i| i.to_string());
+        let rhs = |result: String| {
+            format!(
+                "llvm.inline_asm has_side_effects asm_dialect = att \"\", \"{}\" {} : ({}) -> {result}",
+                outs.iter().cloned().chain(ins.clone()).collect::<Vec<_>>().join(","),
+                list(values),
+                list(vec![ty; values.len()]),
+            )
+        };
+        match values {
+            [_] => vec![self.def(rhs(ty.to_string()))],
+            many => {
+                let all = format!("!llvm.struct<({})>", list(vec![ty; many.len()]));
+                let s = self.def(rhs(all.clone()));
+                (0..many.len())
+                    .map(|i| self.def(format_args!("llvm.extractvalue {s}[{i}] : {all}")))
+                    .collect()
+            }
+        }
+    }
+
     /// Inline assembly with one result and no effects.
     pub fn asm1(&mut self, code: &str, args: &[(Ssa, Ty)], result: Ty) -> Ssa {
         self.asm(code, args, &[result], false)[0]

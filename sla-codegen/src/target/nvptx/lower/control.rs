@@ -233,7 +233,9 @@ impl Lower<'_> {
         }
         for &b in &ring.buffers {
             let tile = self.slot_of(b, slot);
-            self.copy_async(self.schedule.buffers[b].load, tile);
+            let buffer = &self.schedule.buffers[b];
+            let access = self.access(buffer.load, buffer.value);
+            self.copy_async(&access, tile);
         }
         self.t.close("}");
         self.commit_copies();

@@ -1,16 +1,14 @@
 //! Copies from global to shared memory by `cp.async`: 16 bytes a thread, rows outside the tensor filled with zeros.
 
 use super::Lower;
+use super::global::Access;
 use super::shared::{SharedTile, swizzle};
 use crate::target::nvptx::text::{Ssa, Ty};
-use sla_dsl::ir::OpId;
 
 impl Lower<'_> {
-    /// Issues the copy of a load's box into a shared tile.
-    pub(super) fn copy_async(&mut self, load: OpId, tile: SharedTile) {
-        let value = self.k.op(load).results[0];
-        let access = self.access(load, value);
-        let start = self.box_pointer(&access);
+    /// Issues the copy of the box of an access into a shared tile, whose size is the box's.
+    pub(super) fn copy_async(&mut self, access: &Access, tile: SharedTile) {
+        let start = self.box_pointer(access);
         let threads = self.schedule.family.threads() as usize;
         let bytes = access.elem.bytes();
         let chunks = tile.pitch() / 16;
@@ -38,18 +36,22 @@ impl Lower<'_> {
             let to = self.t.bin("arith.addi", tile.addr, place, Ty::I32);
             let past = turn * tile.pitch();
 
-            let rows = self.t.i32(turn as i64);
-            let full_row = self.t.head_bin("arith.addi", row, rows, Ty::I32);
-            let wide = self.t.head(format_args!("arith.extui {full_row} : i32 to i64"));
+            // What all threads have in common is apart from the thread's own part, of which there is one for all rounds.
+            let rows = self.t.i64(turn as i64);
+            let common = self.t.head_bin("arith.muli", rows, row_stride, Ty::I64);
+            let wide = self.t.head(format_args!("arith.extui {row} : i32 to i64"));
             let down = self.t.head_bin("arith.muli", wide, row_stride, Ty::I64);
             let lane = self.t.i32((16 / bytes) as i64);
             let column = self.t.head_bin("arith.muli", chunk, lane, Ty::I32);
             let column = self.t.head(format_args!("arith.extui {column} : i32 to i64"));
             let index = self.t.head_bin("arith.addi", down, column, Ty::I64);
-            let from = self.step(start, index, access.elem);
+            let from = self.step(start, common, access.elem);
+            let from = self.step(from, index, access.elem);
 
             let mut inside = outer;
             if let Some(extent) = row_extent {
+                let rows = self.t.i32(turn as i64);
+                let full_row = self.t.head_bin("arith.addi", row, rows, Ty::I32);
                 let at = self.t.bin("arith.addi", row_offset, full_row, Ty::I32);
                 let here = self.t.def(format_args!("arith.cmpi ult, {at}, {extent} : i32"));
                 inside = self.and(inside, Some(here));

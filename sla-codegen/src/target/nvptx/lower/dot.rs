@@ -1,24 +1,22 @@
-//! Matrix products by `mma.sync`: halves by m16n8k16, `f32` by three m16n8k8 products of tf32 parts.
+//! Matrix products by `mma.sync`: what all have in common, and those of halves, by m16n8k16.
 //!
 //! The accumulator is a canonical tile. The first operand is a canonical tile of registers (its pairs are the fragments) or a tile in
 //! shared memory; the second is always in shared memory. An operand that is in registers and must not be is written to scratch first.
-//!
-//! A tf32 product contracts columns `t` and `t + 4` where canonical registers hold `2t` and `2t + 1`; the order of a contraction is free, so slot
-//! `t` takes column `2t` and slot `t + 4` column `2t + 1`, in both operands. Its sums are kept apart from the accumulator and added
-//! to it once a dot, because the tensor core truncates where addition rounds.
+//! Products of f32 are in `dot_f32`.
 
 use super::fragment::Lanes;
 use super::shared::SharedTile;
 use super::{Lower, Val};
-use crate::analysis::{DotOperand, dot_operand};
+use crate::analysis::DotOperand;
+use crate::target::nvptx::product::{dot_source, is_f32};
 use crate::target::nvptx::text::{Ssa, Ty};
-use sla_dsl::ir::{Elem, OpId, Value};
+use sla_dsl::ir::{Elem, OpId};
 
 /// The most that one operand takes in scratch.
 const PART_BYTES: usize = 16 * 1024;
 
 /// The first operand.
-enum Left {
+pub(super) enum Left {
     /// Canonical registers.
     Regs(Vec<Ssa>),
     /// In shared memory: `transposed` if stored `[K, M]`, `whole` if all of the contracted axis is there.
@@ -27,7 +25,7 @@ enum Left {
 
 impl Left {
     /// Whether steps are counted from the start of the contracted axis.
-    fn whole(&self) -> bool {
+    pub(super) fn whole(&self) -> bool {
         match self {
             Left::Regs(_) => true,
             Left::Shared { whole, .. } => *whole,
@@ -37,9 +35,18 @@ impl Left {
 
 /// The second operand; `whole` if all of the contracted axis is there.
 #[derive(Clone, Copy)]
-struct Right {
-    tile: SharedTile,
-    whole: bool,
+pub(super) struct Right {
+    pub(super) tile: SharedTile,
+    pub(super) whole: bool,
+}
+
+/// The operands of one part of the contracted axis.
+pub(super) struct Operands {
+    pub(super) left: Left,
+    /// `None` where it is brought in by parts.
+    pub(super) right: Option<Right>,
+    /// Bytes of scratch that they take.
+    pub(super) used: usize,
 }
 
 /// A part of a tile in registers on its way to scratch.
@@ -50,118 +57,132 @@ struct Staged {
     first: [usize; 2],
 }
 
-/// Sizes of a dot in fragments.
-#[derive(Clone, Copy)]
-struct Size {
+/// A dot in fragments.
+pub(super) struct Product {
+    pub(super) a: DotOperand,
+    pub(super) b: DotOperand,
+    /// Constants of a thread's rows: two for each fragment of 16.
+    pub(super) rows: Vec<u32>,
+    /// Constants of a thread's fragments of 8 columns.
+    pub(super) cols: Vec<u32>,
+    /// Columns of all warps.
+    pub(super) width: usize,
+    /// The contracted length.
+    pub(super) k: usize,
+    /// Whether the first operand must be in shared memory: no thread has its whole rows, or they are read in a loop.
+    pub(super) left_shared: bool,
+}
+
+impl Product {
     /// Fragments of 16 rows in each warp.
-    m: usize,
-    /// Columns of 8.
-    n: usize,
-    /// Steps of 16 halves or 8 floats in this part of the contracted axis.
-    k: usize,
-    /// The first of them.
-    first: usize,
-    /// Steps of the whole axis.
-    all: usize,
+    pub(super) fn m(&self) -> usize {
+        self.rows.len() / 2
+    }
+
+    /// Fragments of 8 columns in each warp.
+    pub(super) fn n(&self) -> usize {
+        self.cols.len()
+    }
 }
 
 impl Lower<'_> {
     pub(super) fn dot(&mut self, id: OpId) {
         let op = self.k.op(id);
         let result = op.results[0];
-        let (a, b) = (dot_operand(self.k, &self.defs, id, 0), dot_operand(self.k, &self.defs, id, 1));
-        let elem = self.elem(a.value);
-        let mut acc = match op.operands.get(2) {
-            Some(&c) => self.regs(c),
-            None => {
-                let zero = self.t.f32(0.0);
-                vec![zero; self.registers(result).1]
-            }
-        };
-        let out = self.layout_of(result);
-        let k = self.k.ty(b.value).shape().map_or(0, |s| s[usize::from(b.transposed)]);
-        let step = if elem.is_half() { 16 } else { 8 };
+        let acc = op.operands.get(2).map(|&c| self.regs(c));
+        let product = self.product(id);
+        let regs =
+            if is_f32(self.k, id) { self.dot_f32(id, &product, acc) } else { self.dot_half(&product, acc) };
+        self.set(result, regs);
+    }
+
+    fn product(&mut self, id: OpId) -> Product {
+        let (a, b) = (dot_source(self.k, &self.defs, id, 0), dot_source(self.k, &self.defs, id, 1));
+        let out = self.layout_of(self.k.op(id).results[0]);
         let columns = out.regs.iter().take_while(|r| r[0] == out.regs[0][0]).count();
-        let rows: Vec<u32> = out.regs.iter().step_by(columns).map(|r| r[0]).collect();
-        let length = self.part_length(a, b, k);
-        for first in (0..k).step_by(length) {
-            let (left, right) = self.operands(a, b, first, length);
-            let size = Size {
-                m: out.regs.len() / columns / 2,
-                n: columns / 2,
-                k: length / step,
-                first: first / step,
-                all: k / step,
-            };
-            acc = if elem.is_half() {
-                self.dot_half(elem, size, &rows, &left, right, b.transposed, acc)
-            } else {
-                self.dot_f32(size, &rows, &left, right, b.transposed, acc)
-            };
+        Product {
+            a,
+            b,
+            rows: out.regs.iter().step_by(columns).map(|r| r[0]).collect(),
+            cols: out.regs[..columns].iter().step_by(2).map(|r| r[1]).collect(),
+            width: out.shape[1],
+            k: self.k.ty(b.value).shape().map_or(0, |s| s[usize::from(b.transposed)]),
+            left_shared: self.schedule.family.col_warps() > 1 || self.schedule.long.contains(&id),
         }
-        self.set(result, acc);
     }
 
-    /// Whether an operand must be written to scratch first.
-    fn is_staged(&self, operand: DotOperand, first: bool) -> bool {
-        !matches!(self.env.get(&operand.value), Some(Val::Shared(_))) && (operand.transposed || !first)
+    /// Where an operand lives in shared memory, if it does.
+    fn placed(&self, operand: DotOperand) -> Option<SharedTile> {
+        match self.env.get(&operand.value) {
+            Some(Val::Shared(tile)) => Some(*tile),
+            _ => None,
+        }
     }
 
-    /// How much of the contracted axis is done at a time, so that operands in scratch do not take more than [`PART_BYTES`] each.
-    fn part_length(&self, a: DotOperand, b: DotOperand, k: usize) -> usize {
+    /// How much of the contracted axis is done at a time, so that operands in scratch do not take more than [`PART_BYTES`] each; twice that where
+    /// one is there alone and steps are a loop, during which what is not yet in scratch would wait in registers.
+    pub(super) fn part_length(&self, p: &Product, long: bool) -> usize {
         let bytes = |o: DotOperand| self.k.ty(o.value).count() * self.elem(o.value).bytes();
-        let staged = [(a, true), (b, false)].into_iter().filter(|&(o, first)| self.is_staged(o, first));
-        let most = staged.map(|(o, _)| bytes(o)).max().unwrap_or(0);
+        let staged = |o: DotOperand, needed: bool| {
+            let needed = needed && self.placed(o).is_none() && self.schedule.stream_of(o.value).is_none();
+            if needed { bytes(o) } else { 0 }
+        };
+        let (left, right) = (staged(p.a, p.a.transposed || p.left_shared), staged(p.b, true));
+        let alone = left == 0 || right == 0;
+        let limit = if long && alone { 2 * PART_BYTES } else { PART_BYTES };
         let mut parts = 1;
-        while most / parts > PART_BYTES && k.is_multiple_of(parts * 2 * 32) {
+        while left.max(right) / parts > limit && p.k.is_multiple_of(parts * 2 * 32) {
             parts *= 2;
         }
-        k / parts
+        p.k / parts
     }
 
     /// Brings the part of the operands from `first` on the contracted axis to where the instructions want them.
-    fn operands(&mut self, a: DotOperand, b: DotOperand, first: usize, length: usize) -> (Left, Right) {
-        let placed = |l: &Self, v| match l.env.get(&v) {
-            Some(Val::Shared(s)) => Some(*s),
-            _ => None,
-        };
+    pub(super) fn operands(&mut self, p: &Product, first: usize, length: usize) -> Operands {
+        let (a, b) = (p.a, p.b);
         let mut staged: Vec<Staged> = Vec::new();
-        let right = match placed(self, b.value) {
-            Some(tile) => Right { tile, whole: true },
+        let right = match self.placed(b) {
+            Some(tile) => Some(Right { tile, whole: true }),
+            None if self.schedule.stream_of(b.value).is_some() => None,
             None => {
-                Right { tile: self.stage(b.value, !b.transposed, first, length, &mut staged), whole: false }
+                Some(Right { tile: self.stage(b, !b.transposed, first, length, &mut staged), whole: false })
             }
         };
-        let left = match placed(self, a.value) {
+        let left = match self.placed(a) {
             Some(tile) => Left::Shared { tile, transposed: a.transposed, whole: true },
-            None if a.transposed => {
+            None if a.transposed || p.left_shared => {
                 // The same tile contracted along the same axis is there already.
-                let same = a.value == b.value && !b.transposed;
-                let tile =
-                    if same { right.tile } else { self.stage(a.value, true, first, length, &mut staged) };
-                Left::Shared { tile, transposed: true, whole: false }
+                let same = right.filter(|_| a.value == b.value && a.transposed != b.transposed);
+                let tile = match same {
+                    Some(right) => right.tile,
+                    None => self.stage(a, a.transposed, first, length, &mut staged),
+                };
+                Left::Shared { tile, transposed: a.transposed, whole: false }
             }
             None => Left::Regs(self.regs(a.value)),
         };
+        let used = staged.iter().map(|s| s.tile.rows * s.tile.pitch()).sum();
         if !staged.is_empty() {
+            // The scratch may still be read by threads that are behind, in the op before; after it, every thread reads what all wrote.
             self.barrier();
             for s in staged {
                 self.write_shared_part(s.tile, &s.regs, s.shape, s.first);
             }
             self.barrier();
         }
-        (left, right)
+        Operands { left, right, used }
     }
 
     /// Reserves scratch for a part of a tile in registers: rows from `first` if the contracted axis runs along them, else columns.
     fn stage(
         &mut self,
-        v: Value,
+        operand: DotOperand,
         along_rows: bool,
         first: usize,
         length: usize,
         staged: &mut Vec<Staged>,
     ) -> SharedTile {
+        let v = operand.value;
         let regs = self.regs(v);
         let shape = match self.k.ty(v).shape() {
             Some(&[rows, cols]) => [rows, cols],
@@ -179,8 +200,13 @@ impl Lower<'_> {
 
     /// The first row of a warp's fragments, in the head.
     pub(super) fn warp_row(&mut self, rows: usize) -> Ssa {
-        let layout = self.layout(&[rows, 1]);
-        let warps: Vec<(u32, u32, u32)> = layout.groups(0).into_iter().filter(|g| g.0 >= 5).collect();
+        self.warp_start(rows, 0)
+    }
+
+    /// The first row (`axis` 0) or column of a warp in tiles of an extent, in the head.
+    pub(super) fn warp_start(&mut self, extent: usize, axis: usize) -> Ssa {
+        let layout = self.layout(&if axis == 0 { [extent, 1] } else { [1, extent] });
+        let warps: Vec<(u32, u32, u32)> = layout.groups(axis).into_iter().filter(|g| g.0 >= 5).collect();
         let mut sum = self.t.i32(0);
         for (first, count, base) in warps {
             let (bits, base) = (self.thread_bits(first, count), self.t.i32(base.into()));
@@ -214,26 +240,45 @@ impl Lower<'_> {
         self.lanes(tile, at, right, zero)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn dot_half(
+    fn dot_half(&mut self, p: &Product, acc: Option<Vec<Ssa>>) -> Vec<Ssa> {
+        let zero = self.t.f32(0.0);
+        let mut acc = acc.unwrap_or_else(|| vec![zero; 2 * p.rows.len() * p.cols.len()]);
+        let length = self.part_length(p, false);
+        for first in (0..p.k).step_by(length) {
+            let operands = self.operands(p, first, length);
+            if let Some(right) = operands.right {
+                self.half_part(p, first / 16, length / 16, &operands.left, right, &mut acc);
+            }
+        }
+        acc
+    }
+
+    /// The steps from `first` of a dot of halves.
+    fn half_part(
         &mut self,
-        elem: Elem,
-        size: Size,
-        rows: &[u32],
+        p: &Product,
+        first: usize,
+        steps: usize,
         left: &Left,
         right: Right,
-        right_transposed: bool,
-        mut acc: Vec<Ssa>,
-    ) -> Vec<Ssa> {
+        acc: &mut [Ssa],
+    ) {
+        let elem: Elem = right.tile.elem;
+        let three = self.t.i32(3);
+        let warp = self.warp_start(p.width, 1);
         // Stored [N, K]: rows are n, chunks are k, and the fragment is read as it lies.
-        let b = self.matrix_lanes(right.tile, !right_transposed, None, None);
+        let b = if p.b.transposed {
+            self.matrix_lanes(right.tile, false, Some(warp), None)
+        } else {
+            let chunk = self.t.head_bin("arith.shrui", warp, three, Ty::I32);
+            self.matrix_lanes(right.tile, true, None, Some(chunk))
+        };
         let a = match left {
             Left::Regs(_) => None,
             Left::Shared { tile, transposed, .. } => {
                 let m = if *transposed { tile.cols } else { tile.rows };
-                let warp = self.warp_row(m);
+                let warp = self.warp_start(m, 0);
                 Some(if *transposed {
-                    let three = self.t.i32(3);
                     let chunk = self.t.head_bin("arith.shrui", warp, three, Ty::I32);
                     self.matrix_lanes(*tile, false, None, Some(chunk))
                 } else {
@@ -244,50 +289,57 @@ impl Lower<'_> {
         let code = format!(
             "mma.sync.aligned.m16n8k16.row.col.f32.{elem}.{elem}.f32 {{$0,$1,$2,$3}}, {{$4,$5,$6,$7}}, {{$8,$9}}, {{$10,$11,$12,$13}};"
         );
-        for k in 0..size.k {
-            let left_k = if left.whole() { size.first + k } else { k };
-            let right_k = if right.whole { size.first + k } else { k };
+        for k in 0..steps {
+            let left_k = if left.whole() { first + k } else { k };
+            let right_k = if right.whole { first + k } else { k };
             let mut fragments = Vec::new();
-            for m in 0..size.m {
+            for m in 0..p.m() {
                 fragments.push(match (left, &a) {
                     (Left::Shared { tile, transposed: true, .. }, Some(a)) => {
-                        let (addr, past) = self.at(a, *tile, 16 * left_k as u32, rows[2 * m] as usize / 8);
+                        let (addr, past) = self.at(a, *tile, 16 * left_k as u32, p.rows[2 * m] as usize / 8);
                         self.ldmatrix(addr, past, 4, true)
                     }
                     (Left::Shared { tile, .. }, Some(a)) => {
-                        let (addr, past) = self.at(a, *tile, rows[2 * m], 2 * left_k);
+                        let (addr, past) = self.at(a, *tile, p.rows[2 * m], 2 * left_k);
                         self.ldmatrix(addr, past, 4, false)
                     }
                     (Left::Regs(regs), _) => {
-                        let pairs = size.all * 2;
+                        let pairs = p.k / 8;
                         let at = |i: usize, j: usize| regs[(2 * m + i) * pairs + 2 * left_k + j];
                         vec![at(0, 0), at(1, 0), at(0, 1), at(1, 1)]
                     }
                     _ => Vec::new(),
                 });
             }
-            for n in (0..size.n).step_by(2) {
-                let count = if n + 1 < size.n { 4 } else { 2 };
-                let (addr, past) = if right_transposed {
-                    self.at(&b, right.tile, 8 * n as u32, 2 * right_k)
+            for n in (0..p.n()).step_by(2) {
+                let count = if n + 1 < p.n() { 4 } else { 2 };
+                let (addr, past) = if p.b.transposed {
+                    self.at(&b, right.tile, p.cols[n], 2 * right_k)
                 } else {
-                    self.at(&b, right.tile, 16 * right_k as u32, n)
+                    self.at(&b, right.tile, 16 * right_k as u32, p.cols[n] as usize / 8)
                 };
-                let matrices = self.ldmatrix(addr, past, count, !right_transposed);
+                let matrices = self.ldmatrix(addr, past, count, !p.b.transposed);
                 for (m, fragment) in fragments.iter().enumerate() {
                     for (half, pair) in matrices.chunks(2).enumerate() {
-                        self.mma(&code, size, m, n + half, fragment, pair, &mut acc);
+                        self.mma(&code, 2 * p.n(), m, n + half, fragment, pair, acc);
                     }
                 }
             }
         }
-        acc
     }
 
-    /// One instruction on the accumulators of a 16 by 8 place.
+    /// One instruction on the accumulators of a 16 by 8 place, in rows of `columns` registers.
     #[allow(clippy::too_many_arguments)]
-    fn mma(&mut self, code: &str, size: Size, m: usize, n: usize, a: &[Ssa], b: &[Ssa], acc: &mut [Ssa]) {
-        let columns = size.n * 2;
+    pub(super) fn mma(
+        &mut self,
+        code: &str,
+        columns: usize,
+        m: usize,
+        n: usize,
+        a: &[Ssa],
+        b: &[Ssa],
+        acc: &mut [Ssa],
+    ) {
         let at: Vec<usize> =
             [(0, 0), (0, 1), (1, 0), (1, 1)].iter().map(|(i, j)| (2 * m + i) * columns + 2 * n + j).collect();
         let mut args: Vec<(Ssa, Ty)> = a.iter().chain(b).map(|&r| (r, Ty::I32)).collect();
@@ -296,112 +348,5 @@ impl Lower<'_> {
         for (&i, d) in at.iter().zip(d) {
             acc[i] = d;
         }
-    }
-
-    fn dot_f32(
-        &mut self,
-        size: Size,
-        rows: &[u32],
-        left: &Left,
-        right: Right,
-        right_transposed: bool,
-        acc: Vec<Ssa>,
-    ) -> Vec<Ssa> {
-        let (t, g) = (self.thread_bits(0, 2), self.thread_bits(2, 3));
-        let b = self.f32_lanes(right.tile, right_transposed, g, t);
-        let a = match left {
-            Left::Regs(_) => Vec::new(),
-            Left::Shared { tile, transposed, .. } => {
-                let warp = self.warp_row(if *transposed { tile.cols } else { tile.rows });
-                let row = self.t.head_bin("arith.addi", warp, g, Ty::I32);
-                self.f32_lanes(*tile, !*transposed, row, t)
-            }
-        };
-        let zero = self.t.f32(0.0);
-        let mut sums = vec![zero; acc.len()];
-        // Chunks of columns, so that few sums are alive beside the accumulator.
-        let width = 8.min(size.n);
-        for first in (0..size.n).step_by(width) {
-            for k in 0..size.k {
-                let left_k = if left.whole() { size.first + k } else { k };
-                let right_k = if right.whole { size.first + k } else { k };
-                let mut fragments = Vec::new();
-                for m in 0..size.m {
-                    let values = match left {
-                        Left::Regs(regs) => {
-                            let columns = size.all * 2;
-                            let at = |i: usize, j: usize| regs[(2 * m + i) * columns + 2 * left_k + j];
-                            vec![at(0, 0), at(1, 0), at(0, 1), at(1, 1)]
-                        }
-                        Left::Shared { tile, transposed, .. } => {
-                            let top = self.f32_pair(&a, *tile, !*transposed, rows[2 * m], left_k);
-                            let bottom = self.f32_pair(&a, *tile, !*transposed, rows[2 * m + 1], left_k);
-                            vec![top[0], bottom[0], top[1], bottom[1]]
-                        }
-                    };
-                    fragments.push(self.split(&values, size.n > width));
-                }
-                for n in first..(first + width).min(size.n) {
-                    let pair = self.f32_pair(&b, right.tile, right_transposed, 8 * n as u32, right_k);
-                    let (high, low) = self.split(&pair, false);
-                    for (m, (a_high, a_low)) in fragments.iter().enumerate() {
-                        let code = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 \
-                                    {$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, {$10,$11,$12,$13};";
-                        self.mma(code, size, m, n, a_low, &high, &mut sums);
-                        self.mma(code, size, m, n, a_high, &low, &mut sums);
-                        self.mma(code, size, m, n, a_high, &high, &mut sums);
-                    }
-                }
-            }
-        }
-        acc.into_iter().zip(sums).map(|(c, s)| self.t.bin("arith.addf", c, s, Ty::F32)).collect()
-    }
-
-    /// A lane's place for the two values that it contributes to a tf32 fragment: neighbours of one row where the contracted axis runs along rows
-    /// (`along`), else two rows of one column. `free` is its place on the other axis.
-    fn f32_lanes(&mut self, tile: SharedTile, along: bool, free: Ssa, t: Ssa) -> Vec<Lanes> {
-        let (one, two) = (self.t.i32(1), self.t.i32(2));
-        let (three, four, eight) = (self.t.i32(3), self.t.i32(4), self.t.i32(8));
-        if along {
-            let chunk = self.t.head_bin("arith.shrui", t, one, Ty::I32);
-            let odd = self.t.head_bin("arith.andi", t, one, Ty::I32);
-            let byte = self.t.head_bin("arith.muli", odd, eight, Ty::I32);
-            return vec![self.lanes(tile, free, chunk, byte)];
-        }
-        let chunk = self.t.head_bin("arith.shrui", free, two, Ty::I32);
-        let inner = self.t.head_bin("arith.andi", free, three, Ty::I32);
-        let byte = self.t.head_bin("arith.muli", inner, four, Ty::I32);
-        let first = self.t.head_bin("arith.muli", t, two, Ty::I32);
-        let second = self.t.head_bin("arith.addi", first, one, Ty::I32);
-        vec![self.lanes(tile, first, chunk, byte), self.lanes(tile, second, chunk, byte)]
-    }
-
-    /// The two values at constant `free` on the free axis and step `k` of the contracted one.
-    fn f32_pair(&mut self, lanes: &[Lanes], tile: SharedTile, along: bool, free: u32, k: usize) -> Vec<Ssa> {
-        if along {
-            let (addr, past) = self.at(&lanes[0], tile, free, 2 * k);
-            return self.ld_shared(addr, past, Ty::F32, 2, None);
-        }
-        lanes
-            .iter()
-            .flat_map(|l| {
-                let (addr, past) = self.at(l, tile, 8 * k as u32, free as usize / 4);
-                self.ld_shared(addr, past, Ty::F32, 1, None)
-            })
-            .collect()
-    }
-
-    /// Each value as a tf32 and the tf32 of what that lost. `again` keeps LLVM from merging equal splits, whose results would stay in registers.
-    fn split(&mut self, values: &[Ssa], again: bool) -> (Vec<Ssa>, Vec<Ssa>) {
-        let mut parts = (Vec::new(), Vec::new());
-        for &v in values {
-            let high = self.t.asm("cvt.rna.tf32.f32 $0, $1;", &[(v, Ty::F32)], &[Ty::I32], again)[0];
-            let back = self.t.cast("arith.bitcast", high, Ty::I32, Ty::F32);
-            let rest = self.t.bin("arith.subf", v, back, Ty::F32);
-            let low = self.t.asm("cvt.rna.tf32.f32 $0, $1;", &[(rest, Ty::F32)], &[Ty::I32], again)[0];
-            parts.0.push(high);
-            parts.1.push(low);
-        }
-        parts
     }
 }

@@ -3,8 +3,9 @@
 //! Meant for small products, as every step of the contraction is written out; `check` refuses large ones.
 
 use super::{Lower, register};
-use crate::analysis::{DotOperand, dot_operand};
+use crate::analysis::DotOperand;
 use crate::target::nvptx::layout::Layout;
+use crate::target::nvptx::product::dot_source;
 use crate::target::nvptx::text::{Ssa, Ty};
 use sla_dsl::ir::{Elem, OpId};
 
@@ -22,7 +23,7 @@ impl Lower<'_> {
     pub(super) fn dot_plain(&mut self, id: OpId) {
         let op = self.k.op(id);
         let result = op.results[0];
-        let (a, b) = (dot_operand(self.k, &self.defs, id, 0), dot_operand(self.k, &self.defs, id, 1));
+        let (a, b) = (dot_source(self.k, &self.defs, id, 0), dot_source(self.k, &self.defs, id, 1));
         let steps = self.k.ty(a.value).shape().map_or(0, |s| s[usize::from(!a.transposed)]);
         let out = self.layout_of(result);
         let mut acc = match op.operands.get(2) {

@@ -14,6 +14,8 @@ pub(super) struct Lanes {
     row: Ssa,
     /// Swizzled byte offset in the row.
     column: Ssa,
+    /// Whether the column is the same all over the program, and its value in the head.
+    fixed: bool,
 }
 
 impl Lower<'_> {
@@ -28,7 +30,7 @@ impl Lower<'_> {
         let column = self.t.head_bin("arith.muli", chunk, sixteen, Ty::I32);
         let column = self.t.head_bin("arith.addi", column, byte, Ty::I32);
         let down = self.t.head_bin("arith.muli", row, pitch, Ty::I32);
-        Lanes { row: self.t.bin("arith.addi", tile.addr, down, Ty::I32), column }
+        Lanes { row: self.t.bin("arith.addi", tile.addr, down, Ty::I32), column, fixed: true }
     }
 
     /// The address, and what to add to it, of the lane's place moved by constants.
@@ -38,9 +40,31 @@ impl Lower<'_> {
         let mut column = lanes.column;
         if low != 0 {
             let low = self.t.i32((low * 16) as i64);
-            column = self.t.head_bin("arith.xori", column, low, Ty::I32);
+            column = match lanes.fixed {
+                true => self.t.head_bin("arith.xori", column, low, Ty::I32),
+                false => self.t.bin("arith.xori", column, low, Ty::I32),
+            };
         }
         (self.t.bin("arith.addi", lanes.row, column, Ty::I32), row as usize * tile.pitch() + high * 16)
+    }
+
+    /// The lane's place moved down by `rows`, a multiple of 8, known when the program runs.
+    pub(super) fn moved_down(&mut self, lanes: &Lanes, tile: SharedTile, rows: Ssa) -> Lanes {
+        let pitch = self.t.i32(tile.pitch() as i64);
+        let down = self.t.bin("arith.muli", rows, pitch, Ty::I32);
+        Lanes { row: self.t.bin("arith.addi", lanes.row, down, Ty::I32), ..*lanes }
+    }
+
+    /// The lane's place moved right by `chunks`, known when the program runs, whose bits are none of the lane's own.
+    pub(super) fn moved_right(&mut self, lanes: &Lanes, tile: SharedTile, chunks: Ssa) -> Lanes {
+        let (_, mask) = swizzle(tile.pitch());
+        let (sixteen, low) = (self.t.i32(16), self.t.i32(i64::from(mask) * 16));
+        let high = self.t.i32(!(i64::from(mask) * 16));
+        let bytes = self.t.bin("arith.muli", chunks, sixteen, Ty::I32);
+        let high = self.t.bin("arith.andi", bytes, high, Ty::I32);
+        let low = self.t.bin("arith.andi", bytes, low, Ty::I32);
+        let row = self.t.bin("arith.addi", lanes.row, high, Ty::I32);
+        Lanes { row, column: self.t.bin("arith.xori", lanes.column, low, Ty::I32), fixed: false }
     }
 
     /// Eight-by-eight matrices of halves, two or four of them (the addresses of matrix `i` come from lanes `8 i` to `8 i + 7`).

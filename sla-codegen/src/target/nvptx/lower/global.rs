@@ -164,6 +164,9 @@ impl Lower<'_> {
 
     pub(super) fn load(&mut self, id: OpId) {
         let value = self.k.op(id).results[0];
+        if self.schedule.stream_of(value).is_some() {
+            return; // The dots that read it bring it in.
+        }
         let Some(buffer) = self.schedule.buffer_of(value) else {
             let regs = self.load_registers(id);
             return self.set(value, regs);
@@ -177,7 +180,8 @@ impl Lower<'_> {
         self.barrier();
         match fill {
             Fill::Async => {
-                self.copy_async(id, tile);
+                let access = self.access(id, value);
+                self.copy_async(&access, tile);
                 self.commit_copies();
                 self.wait_copies(0);
             }
@@ -196,15 +200,20 @@ impl Lower<'_> {
         let access = self.access(id, value);
         self.order(id, &access);
         let layout = self.layout_of(value);
-        let start = self.box_pointer(&access);
-        let index = self.thread_index(&access, &layout);
+        self.load_box(&access, &layout)
+    }
+
+    /// Loads the box of an access into the registers of a layout.
+    pub(super) fn load_box(&mut self, access: &Access, layout: &Layout) -> Vec<Ssa> {
+        let start = self.box_pointer(access);
+        let index = self.thread_index(access, layout);
         let thread = self.step(start, index, access.elem);
         let run = if layout.padded(layout.last_axis()) { 1 } else { layout.run(access.vector) };
         let constant = self.tensors[access.param].read_only();
         let mut regs = Vec::new();
         for reg in (0..layout.regs.len()).step_by(run) {
-            let pointer = self.register_pointer(&access, &layout, reg, thread);
-            let pred = self.in_bounds(&access, &layout, reg);
+            let pointer = self.register_pointer(access, layout, reg, thread);
+            let pred = self.in_bounds(access, layout, reg);
             regs.extend(self.load_run(pointer, run, access.elem, pred, constant));
         }
         let split = access.elem.is_half() && layout.paired() && run == 1;

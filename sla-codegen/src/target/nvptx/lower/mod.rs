@@ -7,11 +7,13 @@ mod checks;
 mod control;
 mod copy;
 mod dot;
+mod dot_f32;
 mod dot_plain;
 mod draw;
 mod elementwise;
 mod fragment;
 mod global;
+mod pin;
 mod reduce;
 mod ring;
 mod roles;
@@ -25,8 +27,9 @@ pub use roles::{LoweredRoles, lower_roles};
 
 use super::layout::Layout;
 use super::log::DeviceLog;
+use super::product::{fits_tensor_cores, looked_through};
 use super::ptx::entry;
-use super::schedule::{Schedule, fits_tensor_cores};
+use super::schedule::Schedule;
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
 use checks::Log;
@@ -34,7 +37,7 @@ use ring::View;
 use roles::Roles;
 use shared::SharedTile;
 use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, OpCode, OpId, ParamKind, Type, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// What the lowering yields.
@@ -67,7 +70,11 @@ pub fn lower(kernel: &Kernel, schedule: &Schedule, checks: bool) -> Lowered {
     lower.block(kernel.body);
     let shared_bytes = schedule.buffer_bytes.max(lower.scratch_end);
     let log = lower.log.take().map(|l| DeviceLog::new(&kernel.name, l.sites));
-    Lowered { mlir: lower.finish(&arguments, schedule.family.threads(), ""), shared_bytes, log }
+    // Left alone, ptxas spills a little where that lets one more program onto a multiprocessor. Kernels with long products are those that
+    // come near it; one that is sure of a single program gets the registers that it wants.
+    let registers = if schedule.long.is_empty() { "" } else { ", nvvm.minctasm = 1 : i32" };
+    let mlir = lower.finish(&arguments, schedule.family.threads(), registers);
+    Lowered { mlir, shared_bytes, log }
 }
 
 struct Lower<'k> {
@@ -88,6 +95,8 @@ struct Lower<'k> {
     current: OpId,
     /// Where the highest scratch of any op ends.
     scratch_end: usize,
+    /// Tiles that are computed where they are written.
+    pinned: HashSet<Value>,
     pointers: HashMap<usize, Ssa>,
     dims: Vec<Ssa>,
     strides: HashMap<(usize, usize), Ssa>,
@@ -117,6 +126,7 @@ impl<'k> Lower<'k> {
             pool,
             current: OpId(0),
             scratch_end: 0,
+            pinned: HashSet::new(),
             pointers: HashMap::new(),
             dims: Vec::new(),
             strides: HashMap::new(),
@@ -212,6 +222,9 @@ impl Lower<'_> {
     fn op(&mut self, id: OpId) {
         let op = self.k.op(id);
         self.current = id;
+        if op.results.iter().any(|&r| looked_through(self.k, &self.uses, &self.defs, r)) {
+            return;
+        }
         match op.code {
             OpCode::Yield => {}
             OpCode::Assert => self.assert_op(id),

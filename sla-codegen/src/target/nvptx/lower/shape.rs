@@ -10,9 +10,7 @@ impl Lower<'_> {
     pub(super) fn reshape(&mut self, id: OpId) {
         let op = self.k.op(id);
         let (from, to) = (op.operands[0], op.results[0]);
-        if op.code == OpCode::Transpose && !self.needs_registers(to)
-            || op.code == OpCode::Reshape && self.only_stored(from, to)
-        {
+        if op.code == OpCode::Reshape && self.only_stored(from, to) {
             return;
         }
         let (source, target) = (self.layout_of(from), self.layout_of(to));
@@ -54,18 +52,6 @@ impl Lower<'_> {
             }
             _ => v,
         }
-    }
-
-    /// Whether a transposed tile is used by anything but dots, which read it the other way round instead.
-    fn needs_registers(&self, v: Value) -> bool {
-        self.uses.of(v).iter().any(|&(user, operand)| {
-            let op = self.k.op(user);
-            match op.code {
-                OpCode::Dot => operand > 1,
-                OpCode::Transpose => self.needs_registers(op.results[0]),
-                _ => true,
-            }
-        })
     }
 
     fn exchange(

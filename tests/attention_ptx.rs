@@ -1,0 +1,138 @@
+//! The attention kernels as the operator asks for them on a GPU, on the baseline schedule: every one within its registers, and none so long
+//! that its first launch waits for the assembler.
+
+use sla::kernels::find;
+use sla_codegen::ptxas::assemble;
+use sla_codegen::{Arch, Artifact, GpuImage, Options, ScheduleKind, Target, compile};
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::Const;
+#[path = "../sla-codegen/tests/tools/mod.rs"]
+mod tools;
+use tools::ptxas;
+
+/// Bytes of PTX that a kernel may have.
+const LONGEST: usize = 300_000;
+
+/// Kernels that work on tiles of queries and keys, with a linear branch.
+const FUSED: [&str; 4] = ["sla_fwd", "sla_bwd_pre", "sla_bwd_dq", "sla_bwd_dkdv"];
+
+/// Kernels that make a state for each block.
+const STATES: [&str; 2] = ["linear_state", "sla_bwd_state"];
+
+/// Kernels without a linear branch.
+const DENSE: [&str; 4] = ["flash_fwd", "flash_bwd_dq", "flash_bwd_dkdv", "sparse_fwd"];
+
+/// A kernel with the constants that are not its default ones.
+type Case = (&'static str, Vec<(&'static str, Const)>);
+
+/// Head dimension, query and key blocks.
+#[derive(Clone, Copy)]
+struct Shape(i64, i64, i64);
+
+const NARROW: [Shape; 3] = [Shape(64, 64, 64), Shape(64, 128, 64), Shape(64, 128, 128)];
+
+/// What the operator launches for a shape: with more than 64 features, tiles of 64 by 64 over states of the configured blocks.
+fn cases(elem: Elem, Shape(d, bq, bk): Shape, phis: &[i64]) -> Vec<Case> {
+    let common = [("T", Const::Elem(elem)), ("D", Const::Int(d))];
+    let blocks = [("BQ", Const::Int(bq)), ("BK", Const::Int(bk))];
+    let tiles = |features: i64| if features > 64 { (64, 64) } else { (bq, bk) };
+    let mut all = Vec::new();
+    for &phi in phis {
+        let parts = if phi == 4 { 2 } else { 1 };
+        let (tq, tk) = tiles(d * parts);
+        let tiles = [("BQ", Const::Int(tq)), ("BK", Const::Int(tk))];
+        let ratios = [("RQ", Const::Int(bq / tq)), ("RK", Const::Int(bk / tk))];
+        let phi = [("PHI", Const::Int(phi)), ("P", Const::Int(parts))];
+        all.extend(FUSED.map(|k| (k, [&common[..], &tiles, &ratios, &phi].concat())));
+        all.extend(STATES.map(|k| (k, [&common[..], &blocks, &phi].concat())));
+    }
+    let (tq, tk) = tiles(d);
+    for k in DENSE {
+        // Gradients of keys go through queries 64 at a time, as those of `sla_bwd_dkdv` do.
+        let tq = if k == "flash_bwd_dkdv" { 64 } else { tq };
+        all.push((k, [&common[..], &[("BQ", Const::Int(tq)), ("BK", Const::Int(tk))]].concat()));
+    }
+    all
+}
+
+fn image((name, changes): &Case, arch: Arch, even: bool) -> Result<GpuImage, String> {
+    let entry = find(name).unwrap();
+    let kernel = entry.kernel(&entry.consts_with(changes), even).map_err(|e| e.to_string())?;
+    let options = Options { schedule: ScheduleKind::Baseline, ..Options::new(Target::Cuda(arch)) };
+    match compile(&kernel, &options) {
+        Ok(Artifact::Gpu(image)) => Ok(image),
+        Ok(Artifact::Host(_)) => panic!("a GPU target yields a GPU image"),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Every different case compiles, is short, and touches no local memory.
+fn within_registers(arch: Arch, even: bool, mut cases: Vec<Case>) {
+    let tools = ptxas();
+    let mut wrong = Vec::new();
+    cases.sort_by_key(|c| format!("{c:?}"));
+    cases.dedup();
+    for case in &cases {
+        let name = format!("{} {:?} {}", case.0, case.1, arch.name());
+        let image = match image(case, arch, even) {
+            Ok(image) => image,
+            Err(e) => {
+                wrong.push(format!("{name}: {e}"));
+                continue;
+            }
+        };
+        if image.ptx.len() > LONGEST {
+            wrong.push(format!("{name}: {} bytes of PTX", image.ptx.len()));
+        }
+        let Some(tools) = &tools else { continue };
+        match assemble(tools, &image.ptx, arch) {
+            Err(e) => wrong.push(format!("{name}: {e}")),
+            Ok(a) if a.report.stack > 0 || a.report.spill_stores > 0 => {
+                wrong.push(format!("{name}: {:?}", a.report));
+            }
+            Ok(a) => eprintln!("{name}: {} registers", a.report.registers),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+fn of_shapes(elem: Elem, shapes: &[Shape], phis: &[i64]) -> Vec<Case> {
+    shapes.iter().flat_map(|&s| cases(elem, s, phis)).collect()
+}
+
+/// Every feature map.
+const EACH: [i64; 4] = [1, 2, 3, 4];
+
+/// The least and the most that a feature map asks for.
+const EXTREMES: [i64; 2] = [1, 4];
+
+/// The least shared memory.
+#[test]
+fn narrow_heads_on_sm_120a() {
+    let [small, tall, large] = NARROW;
+    let mut all = of_shapes(Elem::BF16, &[small, large], &EACH);
+    all.extend(of_shapes(Elem::BF16, &[tall], &EXTREMES));
+    within_registers(Arch::Sm120a, false, all);
+}
+
+#[test]
+fn wide_heads_on_sm_120a() {
+    let mut all = cases(Elem::BF16, Shape(128, 128, 128), &EACH);
+    all.extend(cases(Elem::BF16, Shape(128, 64, 64), &EXTREMES));
+    within_registers(Arch::Sm120a, false, all);
+}
+
+#[test]
+fn wide_heads_in_whole_blocks_on_sm_90a() {
+    within_registers(Arch::Sm90a, true, cases(Elem::BF16, Shape(128, 128, 128), &EXTREMES));
+}
+
+#[test]
+fn half_precision_on_sm_89() {
+    within_registers(Arch::Sm89, false, of_shapes(Elem::F16, &NARROW[2..], &EXTREMES));
+}
+
+#[test]
+fn wide_heads_on_sm_80() {
+    within_registers(Arch::Sm80, false, cases(Elem::F16, Shape(128, 128, 128), &EXTREMES));
+}
