@@ -8,7 +8,7 @@ peers.py --cases JSON [--device N] [--seed S] prints one JSON object a line: {"v
 {"case", "peer", "note", "ms", "tflops"} or {"case", "peer", "absent"}. A case is {"name", "what": "dense" | "sparse" | "matmul", ...} with
 "shape" [B, H, L, D], "blocks" [BQ, BK] and "kept" [fewest, most] blocks of a row, or "sizes" [M, N, K].
 
-bf16, normal inputs. A figure is the median over launches between two events, each after 256 MB were overwritten, 0.3 s of them after 0.1 s of
+bf16, normal inputs. A figure is the median over launches between two events, each after 256 MB were overwritten, 0.25 s of them after a rest and 0.06 s of
 warming up. TFLOP/s counts work done: 4 D for each pair of a query and a key it attends to, 2 M N K for a product.
 """
 

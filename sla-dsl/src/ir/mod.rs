@@ -29,6 +29,7 @@
 //! * A `mul` whose result is added may be contracted with the `add` to one rounding, as `fma`, by passes and by targets; the interpreter
 //!   rounds twice.
 //! * `dot` multiplies its operands exactly and accumulates in `f32`, in any order.
+//! * `div` of `f32` may be off by two units in the last place.
 //! * `i32` arithmetic wraps; `div` and `rem` truncate toward zero.
 //! * `max` and `min` (and the reduction `max`) return the other operand when one is NaN.
 //! * Comparisons with NaN are false, except `ne`.

@@ -84,8 +84,12 @@ impl Next<'_> {
             }
         };
         // Past the last program the present one is looked at again, and what is found is not used.
-        let less = [("pred", Attr::Pred(Pred::Lt))];
-        let is = w.one(OpCode::Cmp, &[next, self.total], Type::Scalar(Elem::Bool), &less);
+        let compare = |w: &mut Writer<'_>, a: Value, pred: Pred, b: Value| {
+            w.one(OpCode::Cmp, &[a, b], Type::Scalar(Elem::Bool), &[("pred", Attr::Pred(pred))])
+        };
+        let zero = w.int(0);
+        let (below, from) = (compare(w, next, Pred::Lt, self.total), compare(w, next, Pred::Ge, zero));
+        let is = w.one(OpCode::And, &[below, from], Type::Scalar(Elem::Bool), &[]);
         let safe = w.one(OpCode::Select, &[is, next, self.program], Type::Scalar(Elem::I32), &[]);
         self.read = self.ahead.read(w, &self.extents, safe);
     }

@@ -27,6 +27,7 @@ impl Lower<'_> {
                 let extent = &self.k.grid[op.int("axis").unwrap_or(0) as usize].extent;
                 vec![self.size(extent)]
             }
+            OpCode::Div | OpCode::Rem if self.is_extent(op.operands[1]) => vec![self.by_extent(op)],
             OpCode::Vote => vec![self.vote(op.operands[0])],
             OpCode::ProgramId => vec![self.program_id(op.int("axis").unwrap_or(0) as usize)],
             OpCode::Iota => {
@@ -127,7 +128,10 @@ impl Lower<'_> {
             (OpCode::Add | OpCode::ReduceSum, true) => t.def(contract("arith.addf", a)),
             (OpCode::Sub, true) => t.def(contract("arith.subf", a)),
             (OpCode::Mul, true) => t.def(contract("arith.mulf", a)),
-            (OpCode::Div, true) => t.bin("arith.divf", a[0], a[1], ty),
+            // Within two units in the last place, and without the slow path that IEEE's needs.
+            (OpCode::Div, true) => {
+                t.asm1("div.full.f32 $0, $1, $2;", &[(a[0], Ty::F32), (a[1], Ty::F32)], Ty::F32)
+            }
             (OpCode::Min | OpCode::ReduceMin, true) => {
                 t.def(format_args!("llvm.intr.minnum({}, {}) : (f32, f32) -> f32", a[0], a[1]))
             }

@@ -36,7 +36,7 @@ use checks::Log;
 use ring::View;
 use roles::Roles;
 use shared::SharedTile;
-use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, OpCode, OpId, ParamKind, Type, Value};
+use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, Op, OpCode, OpId, ParamKind, Type, Value};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -433,6 +433,34 @@ impl Lower<'_> {
                 let up = self.t.head_bin("arith.addi", a, less, Ty::I64);
                 self.t.head_bin("arith.divui", up, b, Ty::I64)
             }
+        }
+    }
+
+    /// Whether a value is the extent of a grid axis.
+    fn is_extent(&self, v: Value) -> bool {
+        self.defs[v.index()].is_some_and(|d| self.k.op(d).code == OpCode::Extent)
+    }
+
+    /// The quotient or remainder of a program's number, which is not negative, by an extent. With `m = (2^32 - 1) / d`, made once in the
+    /// head, `x m / 2^32` is the quotient or one less for all `x` below `2^31`: `m >= 2^32 / d - 1`.
+    fn by_extent(&mut self, op: &Op) -> Ssa {
+        let (x, d) = (self.scalar(op.operands[0]), self.scalar(op.operands[1]));
+        let (all, wide) = (self.t.i32(-1), self.t.i64(32));
+        let m = self.t.head_bin("arith.divui", all, d, Ty::I32);
+        let m = self.t.head(format_args!("arith.extui {m} : i32 to i64"));
+        let long = self.t.cast("arith.extui", x, Ty::I32, Ty::I64);
+        let product = self.t.bin("arith.muli", long, m, Ty::I64);
+        let high = self.t.bin("arith.shrui", product, wide, Ty::I64);
+        let q = self.t.cast("arith.trunci", high, Ty::I64, Ty::I32);
+        let back = self.t.bin("arith.muli", q, d, Ty::I32);
+        let r = self.t.bin("arith.subi", x, back, Ty::I32);
+        let more = self.t.def(format_args!("arith.cmpi uge, {r}, {d} : i32"));
+        if op.code == OpCode::Div {
+            let next = self.t.add_const(q, 1);
+            self.t.select(more, next, q, Ty::I32)
+        } else {
+            let less = self.t.bin("arith.subi", r, d, Ty::I32);
+            self.t.select(more, less, r, Ty::I32)
         }
     }
 
