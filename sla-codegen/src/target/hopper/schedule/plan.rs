@@ -19,6 +19,10 @@ const BARRIER_BYTES: usize = 1024;
 /// Registers of a multiprocessor, and what a thread takes of them besides tiles.
 const REGISTERS: usize = 64 * 1024;
 const OTHER_REGISTERS: usize = 40;
+/// The fewest with which a consumer was seen to do: addresses, maxima and sums of rows, places in rings. ptxas uses what `setmaxnreg` gives to the last
+/// one, and keeps a few where registers stay as launched.
+const FEWEST_OTHERS: usize = 24;
+const FEWEST_OTHERS_AS_LAUNCHED: usize = 32;
 /// Most blocks of self-loading warpgroups on a multiprocessor.
 const MAX_OWN: usize = 3;
 /// Programs that may be drawn before they are run: the one that is run, the next one, and one on the way.
@@ -120,6 +124,7 @@ impl Plan {
             return Err(Refusal { loc, reason });
         }
         let sends = staging(kernel, shape);
+        let held = in_registers(kernel, shape, options);
         let fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
             + sends.0.iter().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
@@ -131,7 +136,7 @@ impl Plan {
         let fit = |ctas: usize| limit(ctas).saturating_sub(fixed) / step.max(1);
         let ctas_per_sm = match shape.warpgroups {
             1 if own => {
-                let need = own_registers(kernel, shape);
+                let need = registers_held(kernel, shape, &held) + OTHER_REGISTERS;
                 let room = |&n: &usize| fit(n) >= 2 && need <= REGISTERS / (128 * n);
                 (2..=MAX_OWN).rev().find(room).unwrap_or(1)
             }
@@ -156,11 +161,21 @@ impl Plan {
             stages,
         };
         let (producer_registers, consumer_registers) = registers(shape.warpgroups, ctas_per_sm as u32);
+        let threads = 128 * shape.warpgroups as usize + if own { 0 } else { 64 };
+        let (may, others) = match consumer_registers {
+            0 => ((REGISTERS / (threads * ctas_per_sm)).min(255), FEWEST_OTHERS_AS_LAUNCHED),
+            n => (n as usize, FEWEST_OTHERS),
+        };
+        let need = registers_held(kernel, shape, &held) + others;
+        if need > may {
+            let reason = format!("its tiles take about {need} registers of a thread that may have {may}");
+            return Err(Refusal { loc: kernel.op(shape.main).loc, reason });
+        }
         let mut producers = if own { Vec::new() } else { producers(kernel, shape) };
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
             residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
-            in_registers: in_registers(kernel, shape, options),
+            in_registers: held,
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
             sends: sends.1,
@@ -200,13 +215,12 @@ fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> 
         .collect()
 }
 
-/// About how many registers a thread of a warpgroup that copies for itself needs: its part of accumulators, of first operands and of residents that are
-/// read, halves in pairs, and the rest.
-fn own_registers(kernel: &Kernel, shape: &Shape) -> usize {
+/// Registers of a consumer thread that tiles take: its part of accumulators, of first operands and of residents that are read or held, halves in pairs.
+fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     let of = |v: Value| -> usize {
         let ty = kernel.ty(v);
         let elements: usize = ty.shape().unwrap_or(&[]).iter().product();
-        elements * ty.elem().map_or(4, Elem::bytes) / 4 / 128
+        elements * ty.elem().map_or(4, Elem::bytes) / 4 / (128 * shape.warpgroups as usize)
     };
     let products = || shape.front.iter().chain(&shape.late);
     let sums: usize = products().map(|p| of(kernel.op(p.op).results[0])).sum();
@@ -218,8 +232,9 @@ fn own_registers(kernel: &Kernel, shape: &Shape) -> usize {
             left.push(v);
         }
     }
-    let read: usize = shape.residents.iter().filter(|r| r.read).map(|r| of(r.value)).sum();
-    sums + left.into_iter().map(of).sum::<usize>() + read + OTHER_REGISTERS
+    let residents = shape.residents.iter().zip(held).filter(|(r, held)| r.read || **held);
+    let read: usize = residents.map(|(r, _)| of(r.value)).sum();
+    sums + left.into_iter().map(of).sum::<usize>() + read
 }
 
 fn bytes(r: &RingPlan) -> usize {
