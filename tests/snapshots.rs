@@ -4,15 +4,21 @@
 //! `INSTA_UPDATE=always cargo test --test snapshots` accepts what the compiler makes now; read the difference before you commit it.
 
 use sla::kernels;
-use sla_codegen::ptxas::assemble;
-use sla_codegen::{Arch, Options, Stage, Target, Tools, emit};
+use sla_codegen::ptxas::{assemble, hopper_gate};
+use sla_codegen::{Arch, Options, ScheduleKind, Stage, Target, Tools, emit};
+use sla_dsl::lang::Const;
 
 const ARCHS: [Arch; 2] = [Arch::Sm80, Arch::Sm90a];
 
 fn text(kernel: &str, target: Target, stage: Stage) -> String {
+    text_with(kernel, &[], &Options::new(target), stage)
+}
+
+fn text_with(kernel: &str, consts: &[(&str, Const)], options: &Options, stage: Stage) -> String {
     let entry = kernels::find(kernel).unwrap();
-    let built = entry.kernel(&entry.consts(), false).unwrap();
-    let bytes = emit(&built, &Options::new(target), &Tools::default(), stage);
+    let built = entry.kernel(&entry.consts_with(consts), false).unwrap();
+    let bytes = emit(&built, options, &Tools::default(), stage);
+    let target = options.target;
     String::from_utf8(bytes.unwrap_or_else(|e| panic!("{kernel} {target} {stage}: {e}"))).unwrap()
 }
 
@@ -68,4 +74,22 @@ fn sla_fwd() {
 #[test]
 fn sla_bwd_dkdv() {
     snapshots("sla_bwd_dkdv", &[]);
+}
+
+/// Hopper's schedules of one tile program: one warpgroup that copies for itself, and producers beside two that multiply. Both pass the gate.
+#[test]
+fn flash_fwd_by_roles() {
+    let tools = sla_runtime::env::tools();
+    for (schedule, rows) in [(ScheduleKind::SelfLoading, 64), (ScheduleKind::Roles, 128)] {
+        let options = Options { schedule, ..Options::new(Target::Cuda(Arch::Sm90a)) };
+        let name = format!("flash_fwd.sm_90a.{}", schedule.name());
+        let text = |stage| text_with("flash_fwd", &[("BQ", Const::Int(rows))], &options, stage);
+        matches(&format!("{name}.sched"), &text(Stage::Sched));
+        let ptx = text(Stage::Ptx);
+        matches(&format!("{name}.ptx"), &ptx);
+        if tools.ptxas.is_some() {
+            let assembled = assemble(&tools, &ptx, Arch::Sm90a).unwrap_or_else(|e| panic!("{name}: {e}"));
+            hopper_gate(&tools, &assembled).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
 }
