@@ -52,6 +52,20 @@ fn a_kernel_is_printed_with_the_constants_asked_for() {
 }
 
 #[test]
+fn settings_of_the_compiler_are_set_in_small_letters() {
+    let dir = tempfile::tempdir().unwrap();
+    let sched = |more: &[&str]| {
+        let arguments = [&["matmul", "--stage", "sched", "--target", "sm_80", "--even"], more].concat();
+        let (status, stdout, stderr) = emit(dir.path(), &arguments);
+        assert_eq!((status, stderr.as_str()), (0, ""), "{more:?}");
+        stdout
+    };
+    let two = sched(&["--set", "stages=2", "--set", "BM=64"]);
+    let three = sched(&["--set", "BM=64", "--set", "stages=3"]);
+    assert_ne!(two, three, "it has other rings");
+}
+
+#[test]
 fn a_kernel_is_dumped_after_every_pass_and_at_every_stage() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["matmul", "--stage", "ptx", "--target", "sm_80", "--dump", "steps"];
@@ -103,6 +117,9 @@ fn unknown_names_are_refused_with_the_known_ones() {
 fn constants_that_cannot_be_are_refused() {
     refuses(&["matmul", "--set", "BM"], &["`--set BM`", "NAME=VALUE"]);
     refuses(&["matmul", "--set", "BM=-4"], &["BM is `-4`, needed a positive whole number"]);
+    refuses(&["matmul", "--set", "stages=0"], &["stages is `0`, needed 1 to 16"]);
+    refuses(&["matmul", "--set", "stagess=2"], &["unknown setting `stagess`", "did you mean `stages`?"]);
+    refuses(&["matmul", "--target", "sm_80", "--stage", "sched", "--set", "schedule=roles"], &["Hopper's"]);
     refuses(&["matmul", "--set", "T=f64"], &["T is `f64`, needed one of", "bf16"]);
     refuses(&["flash_fwd", "--set", "CAUSAL=1"], &["CAUSAL is `1`, needed true or false"]);
 }

@@ -33,12 +33,26 @@ fn the_baseline_has_buffers_that_are_loaded_ahead() {
 }
 
 #[test]
+fn the_schedule_can_be_chosen() {
+    let explained = |schedule: &str| explain(&["flash_fwd", "--even", "--set", "BQ=128", "--set", schedule]);
+    for (schedule, has) in [("schedule=baseline", "\nwarps "), ("schedule=roles", "\nrole ")] {
+        let (status, stdout, stderr) = explained(schedule);
+        assert_eq!((status, stderr.as_str()), (0, ""), "{schedule}");
+        assert!(stdout.contains(has), "{schedule}: {stdout}");
+    }
+}
+
+#[test]
 fn what_cannot_be_explained_is_refused_in_one_line() {
     for (arguments, part) in [
         (&["flash_fw"][..], "unknown kernel `flash_fw`"),
         (&["flash_fwd", "--target", "cpu"], "needed a GPU"),
         (&["flash_fwd", "--target", "sm_9"], "unknown target `sm_9`"),
         (&["flash_fwd", "--set", "XX=3"], "has no constant `XX`"),
+        (
+            &["flash_fwd", "--set", "schedule=none"],
+            "schedule is `none`, needed auto, baseline, roles or self",
+        ),
     ] {
         let (status, stdout, stderr) = explain(arguments);
         assert_eq!((status, stdout.as_str(), stderr.lines().count()), (2, "", 1), "{arguments:?}: {stderr}");

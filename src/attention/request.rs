@@ -28,25 +28,6 @@ impl Request {
         Ok(Request { config, inputs, dims, mask, backward })
     }
 
-    /// The same request with the mask given, so that several back ends can be compared on one mask.
-    ///
-    /// # Errors
-    /// [`InputError::Shape`] when the mask has another shape than the request's.
-    pub fn with_mask(mut self, mask: BlockMask) -> Result<Self, InputError> {
-        let (found, needed) = (mask.grid().shape(), self.grid().shape());
-        if found != needed {
-            let why = "[B, H, M, N], the blocks of `q` and `k`";
-            return Err(InputError::Shape {
-                name: "mask",
-                found: found.to_vec(),
-                needed: needed.to_vec(),
-                why,
-            });
-        }
-        self.mask = Some(mask);
-        Ok(self)
-    }
-
     /// What is computed.
     pub fn config(&self) -> &Config {
         &self.config

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use sla_codegen::{Arch, CodegenError, Options, Stage, Target};
+use sla_codegen::{Arch, CodegenError, Options, SettingError, Stage, Target};
 use sla_dsl::diag::Diagnostics;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::{Const, Consts, GenericKind};
@@ -30,7 +30,7 @@ pub struct Emit {
     /// How far to compile: tile, sched, mlir, ll, ptx, cubin or sass.
     #[arg(long, default_value_t = Stage::Tile, value_parser = stage)]
     stage: Stage,
-    /// Another value for one of the kernel's constants; may be repeated.
+    /// Another value for one of the kernel's constants (in capitals) or one of the compiler's settings (in small letters); may be repeated.
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
     /// For sizes that are multiples of their blocks, so that there are no tails.
@@ -81,6 +81,12 @@ pub enum EmitError {
         /// What it may be.
         needed: String,
     },
+    /// A setting that the compiler does not have.
+    #[error("{source}{}", hint_of(.source))]
+    Setting {
+        /// What is wrong with it.
+        source: SettingError,
+    },
     /// Constants that do not go together.
     #[error("{}", .0.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Build(Diagnostics),
@@ -115,12 +121,13 @@ impl Emit {
             return self.write(list().as_bytes());
         };
         let entry = entry(name)?;
-        let consts = constants(entry, &self.set)?;
+        let mut options = Options::new(self.target);
+        let consts = apply(entry, &self.set, &mut options)?;
         if self.stage == Stage::Cubin && self.out.is_none() && std::io::stdout().is_terminal() {
             return Err(EmitError::Terminal { stage: self.stage }.into());
         }
         let kernel = entry.kernel(&consts, self.even).map_err(EmitError::Build)?;
-        let (options, tools) = (Options::new(self.target), sla_runtime::env::tools());
+        let tools = sla_runtime::env::tools();
         let dumps = self.dump.as_ref().map(|dir| Dumps::new(dir, None));
         if let Some(warning) = dumps.and_then(|dumps| dumps.write(&kernel, &options)) {
             // The kernel is printed whether or not anybody reads this.
@@ -148,11 +155,15 @@ pub(super) fn entry(name: &str) -> Result<&'static Entry, EmitError> {
     find(name).ok_or_else(|| EmitError::Kernel { found: name.to_owned() })
 }
 
-/// The default constants with those of `--set`.
-pub(super) fn constants(entry: &Entry, set: &[String]) -> Result<Consts, EmitError> {
+/// The default constants with those of `--set`, whose settings of the compiler go to the options.
+pub(super) fn apply(entry: &Entry, set: &[String], options: &mut Options) -> Result<Consts, EmitError> {
     let mut chosen = Vec::new();
     for text in set {
         let (found, value) = text.split_once('=').ok_or_else(|| EmitError::Set { found: text.clone() })?;
+        if found.starts_with(|c: char| c.is_ascii_lowercase()) {
+            options.set(found, value).map_err(|source| EmitError::Setting { source })?;
+            continue;
+        }
         let generics = entry.def.generics;
         let Some(generic) = generics.iter().find(|g| g.name == found) else {
             let names: Vec<_> = generics.iter().map(|g| g.name).collect();
@@ -166,6 +177,14 @@ pub(super) fn constants(entry: &Entry, set: &[String]) -> Result<Consts, EmitErr
         chosen.push((generic.name, constant(generic.name, generic.kind, value)?));
     }
     Ok(entry.consts_with(&chosen))
+}
+
+/// The setting that was probably meant.
+fn hint_of(error: &SettingError) -> String {
+    match error {
+        SettingError::Name { found } => nearest::hint(found, Options::settings()),
+        SettingError::Value { .. } => String::new(),
+    }
 }
 
 fn constant(name: &'static str, kind: GenericKind, text: &str) -> Result<Const, EmitError> {

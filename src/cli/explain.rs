@@ -18,7 +18,7 @@ pub struct Explain {
     /// The GPU: sm_80, sm_89, sm_90a, sm_100a or sm_120a.
     #[arg(long, default_value = "sm_90a", value_parser = arch)]
     target: Arch,
-    /// Another value for one of the kernel's constants; may be repeated.
+    /// Another value for one of the kernel's constants (in capitals) or one of the compiler's settings (in small letters); may be repeated.
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
     /// For sizes that are multiples of their blocks, so that there are no tails.
@@ -33,9 +33,10 @@ impl Explain {
     /// [`CliError`].
     pub fn run(self) -> Result<(), CliError> {
         let entry = emit::entry(&self.kernel)?;
-        let consts = emit::constants(entry, &self.set)?;
+        let mut options = Options::new(Target::Cuda(self.target));
+        let consts = emit::apply(entry, &self.set, &mut options)?;
         let kernel = entry.kernel(&consts, self.even).map_err(EmitError::Build)?;
-        let (options, tools) = (Options::new(Target::Cuda(self.target)), sla_runtime::env::tools());
+        let tools = sla_runtime::env::tools();
         let found = explain(&kernel, self.target, &options, &tools).map_err(EmitError::from)?;
         let text = format!("{} on {}\n{}", self.kernel, self.target.name(), describe(&found));
         let mut out = std::io::stdout().lock();
