@@ -40,6 +40,27 @@ fn shipped_shapes_are_scheduled() {
 }
 
 #[test]
+fn gradients_are_scheduled() {
+    // Name, roles, products: those of one step where steps end before the next one starts, else of a first, an inner and a last one.
+    for (name, roles, products) in [
+        ("dq_128_d128", 4, 6),
+        ("dq_64_d128", 4, 6),
+        ("dkdv_64_d64", 4, 8),
+        ("dkdv_64_d128", 4, 4),
+        ("dkdv_128_d128", 4, 4),
+        ("sparse_dq_128_d128", 4, 6),
+        ("sparse_dkdv_64_d128", 4, 4),
+    ] {
+        let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+        verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+        verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
+        let found = (count(&out, OpCode::Role), count(&out, OpCode::Mma));
+        assert_eq!(found, (roles, products), "{name}:\n{out}");
+        assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+    }
+}
+
+#[test]
 fn programs_are_drawn_where_lists_say_how_long_they_are() {
     let plain = Options::new("sm_90a".parse().unwrap());
     // Name, and whether the order that is chosen draws; arrivals: the other producers, and every warp that multiplies.

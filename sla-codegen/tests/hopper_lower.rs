@@ -105,3 +105,19 @@ fn warpgroups_that_copy_for_themselves_become_machine_code() {
         machine_code(name, &options);
     }
 }
+
+#[test]
+fn gradients_become_machine_code() {
+    let options = Options::new("sm_90a".parse().expect("an architecture"));
+    for name in [
+        "dq_128_d128",
+        "dq_64_d128",
+        "dq_128_d64",
+        "dkdv_64_d64",
+        "dkdv_128_d128",
+        "sparse_dq_128_d128",
+        "sparse_dkdv_64_d128",
+    ] {
+        machine_code(name, &options);
+    }
+}

@@ -20,6 +20,7 @@
 
 mod consumer;
 mod copies;
+mod in_step;
 mod own;
 mod parts;
 mod plan;

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 /// Which op goes where; all lists are in program order.
 pub struct Parts {
+    /// All but front products, views and loads of streams.
+    pub in_order: Vec<OpId>,
     /// Between the front products and the late ones.
     pub middle: Vec<OpId>,
     /// Makes first operands of late products: their registers must not be written while the last ones are read.
@@ -46,22 +48,28 @@ impl Parts {
         }
         let makers: HashSet<OpId> =
             left.iter().filter_map(|&v| in_loop(v)).filter(|&d| tile.op(d).code == OpCode::Cast).collect();
-        let products: HashSet<OpId> = shape.front.iter().chain(&shape.late).map(|p| p.op).collect();
         let staged = shape.streams.iter().chain(&shape.residents).map(|s| s.value);
         let mut views: HashSet<Value> = staged.collect();
         let (mut middle, mut pack, mut before_late) = (Vec::new(), Vec::new(), Vec::new());
+        let mut in_order = Vec::new();
         for &id in ops {
             let op = tile.op(id);
             if op.code == OpCode::Transpose && views.contains(&op.operands[0]) {
                 views.extend(&op.results);
-            } else if shape.before_late.contains(&id) {
+                continue;
+            }
+            let skipped = op.code == OpCode::Yield
+                || shape.front.iter().any(|p| p.op == id)
+                || shape.streams.iter().any(|s| s.load == id);
+            if skipped {
+                continue;
+            }
+            in_order.push(id);
+            if shape.before_late.contains(&id) {
                 before_late.push(id);
             } else if makers.contains(&id) {
                 pack.push(id);
-            } else if !products.contains(&id)
-                && op.code != OpCode::Yield
-                && !shape.streams.iter().any(|s| s.load == id)
-            {
+            } else if !shape.late.iter().any(|p| p.op == id) {
                 middle.push(id);
             }
         }
@@ -73,6 +81,7 @@ impl Parts {
         };
         let yields = ops.last().map(|&y| tile.op(y).operands.clone()).unwrap_or_default();
         Parts {
+            in_order,
             middle,
             pack,
             before_late,

@@ -1,7 +1,8 @@
 //! Warpgroups, stages, registers: the numbers of a schedule.
 //!
 //! Three forms. With two or more consumer warpgroups a block of threads fills a multiprocessor: one warpgroup of producers gives its registers to the consumers.
-//! With one, two blocks share a multiprocessor and hide each other's softmax; their producers are two bare warps, and registers stay as launched.
+//! With one, two blocks share a multiprocessor and hide each other's softmax; their producers are two bare warps, and registers stay as launched, unless
+//! two steps' products want more: then a warpgroup of producers gives its registers there too.
 //! Where it is asked for, one warpgroup copies for itself, and as many blocks share a multiprocessor as shared memory and registers allow.
 //!
 //! It knows sizes only; what the kernel computes is the shape's business.
@@ -82,6 +83,8 @@ pub struct Plan {
     pub sends: Vec<usize>,
     /// Through which programs are drawn, and the arrivals that empty a stage of it; `None` where their order is static.
     pub queue: Option<(RingPlan, u32)>,
+    /// Whether a step's products end before the next step's start.
+    pub in_step: bool,
     /// Who copies.
     pub copier: Copier,
     /// What each producer copies; none where the consumer does.
@@ -97,9 +100,10 @@ pub struct Plan {
 }
 
 /// Registers of a producer's and of a consumer's threads, by consumer warpgroups and blocks of threads on a multiprocessor. The sum over the
-/// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five.
-const fn registers(warpgroups: u32, ctas_per_sm: u32) -> (u32, u32) {
-    if warpgroups == 1 {
+/// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five. `bare` producers are warps
+/// that give nothing.
+const fn registers(warpgroups: u32, ctas_per_sm: u32, bare: bool) -> (u32, u32) {
+    if bare {
         return (0, 0);
     }
     let threads = 128 * (warpgroups + 1);
@@ -124,7 +128,7 @@ impl Plan {
             return Err(Refusal { loc, reason });
         }
         let sends = staging(kernel, shape);
-        let held = in_registers(kernel, shape, options);
+        let mut held = in_registers(kernel, shape, options);
         let fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
             + sends.0.iter().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
@@ -160,18 +164,28 @@ impl Plan {
             size: s.size,
             stages,
         };
-        let (producer_registers, consumer_registers) = registers(shape.warpgroups, ctas_per_sm as u32);
-        let threads = 128 * shape.warpgroups as usize + if own { 0 } else { 64 };
+        let overlapped = overlapped_registers(kernel, shape);
+        let launched = |threads: usize| (REGISTERS / (threads * ctas_per_sm)).min(255) / 8 * 8;
+        let bare = shape.warpgroups == 1 && (own || overlapped <= launched(192));
+        let (producer_registers, consumer_registers) = registers(shape.warpgroups, ctas_per_sm as u32, bare);
         let (may, others) = match consumer_registers {
-            0 => ((REGISTERS / (threads * ctas_per_sm)).min(255), FEWEST_OTHERS_AS_LAUNCHED),
+            0 => (launched(if own { 128 } else { 192 }), FEWEST_OTHERS_AS_LAUNCHED),
             n => (n as usize, FEWEST_OTHERS),
         };
-        let need = registers_held(kernel, shape, &held) + others;
+        // A step at a time leaves no room for residents either, and makes first operands where front products' results were.
+        let in_step = overlapped > may;
+        if in_step && options.held_in_registers.is_none() {
+            held.fill(false);
+        }
+        let need = match in_step {
+            true => sums_held(kernel, shape),
+            false => registers_held(kernel, shape, &held),
+        } + others;
         if need > may {
             let reason = format!("its tiles take about {need} registers of a thread that may have {may}");
             return Err(Refusal { loc: kernel.op(shape.main).loc, reason });
         }
-        let mut producers = if own { Vec::new() } else { producers(kernel, shape) };
+        let mut producers = if own { Vec::new() } else { producers(kernel, shape, bare) };
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
             residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
@@ -179,11 +193,12 @@ impl Plan {
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
             sends: sends.1,
+            in_step,
             copier: if own { Copier::Consumer } else { Copier::Producers },
             queue,
             producers,
             producer_registers,
-            consumer_warp: if shape.warpgroups == 1 { 0 } else { 4 },
+            consumer_warp: if bare { 0 } else { 4 },
             consumer_registers,
             ctas_per_sm: ctas_per_sm as u32,
         })
@@ -215,15 +230,30 @@ fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> 
         .collect()
 }
 
+/// About how many registers a thread needs where front products run beside late ones: accumulators, first operands and the rest. Counted for several front
+/// products only; one alone leaves the choice of its size to whoever wrote the kernel.
+fn overlapped_registers(kernel: &Kernel, shape: &Shape) -> usize {
+    let none = vec![false; shape.residents.len()];
+    if shape.front.len() < 2 { 0 } else { registers_held(kernel, shape, &none) + OTHER_REGISTERS }
+}
+
+/// A thread's part of a tile in registers, halves in pairs.
+fn part(kernel: &Kernel, shape: &Shape, v: Value) -> usize {
+    let ty = kernel.ty(v);
+    let elements: usize = ty.shape().unwrap_or(&[]).iter().product();
+    elements * ty.elem().map_or(4, Elem::bytes) / 4 / (128 * shape.warpgroups as usize)
+}
+
+/// Registers of a consumer thread that accumulators take.
+fn sums_held(kernel: &Kernel, shape: &Shape) -> usize {
+    let products = shape.front.iter().chain(&shape.late);
+    products.map(|p| part(kernel, shape, kernel.op(p.op).results[0])).sum()
+}
+
 /// Registers of a consumer thread that tiles take: its part of accumulators, of first operands and of residents that are read or held, halves in pairs.
 fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
-    let of = |v: Value| -> usize {
-        let ty = kernel.ty(v);
-        let elements: usize = ty.shape().unwrap_or(&[]).iter().product();
-        elements * ty.elem().map_or(4, Elem::bytes) / 4 / (128 * shape.warpgroups as usize)
-    };
+    let of = |v: Value| part(kernel, shape, v);
     let products = || shape.front.iter().chain(&shape.late);
-    let sums: usize = products().map(|p| of(kernel.op(p.op).results[0])).sum();
     let mut left: Vec<Value> = Vec::new();
     for p in products() {
         if let Source::Registers(v) = p.a
@@ -234,7 +264,7 @@ fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     }
     let residents = shape.residents.iter().zip(held).filter(|(r, held)| r.read || **held);
     let read: usize = residents.map(|(r, _)| of(r.value)).sum();
-    sums + left.into_iter().map(of).sum::<usize>() + read
+    sums_held(kernel, shape) + left.into_iter().map(of).sum::<usize>() + read
 }
 
 fn bytes(r: &RingPlan) -> usize {
@@ -293,9 +323,9 @@ fn loaded(kernel: &Kernel, defs: &[Option<OpId>], v: Value) -> bool {
     op.code == OpCode::Load || op.operands.iter().any(|&v| loaded(kernel, defs, v))
 }
 
-/// One warp for each stream and one for the residents, as far as warps go: four, or two where a single warpgroup consumes.
-fn producers(kernel: &Kernel, shape: &Shape) -> Vec<ProducerPlan> {
-    let (first, most) = if shape.warpgroups == 1 { (4, 2) } else { (0, 4) };
+/// One warp for each stream and one for the residents, as far as warps go: four, or two `bare` ones after a single warpgroup that consumes.
+fn producers(kernel: &Kernel, shape: &Shape, bare: bool) -> Vec<ProducerPlan> {
+    let (first, most) = if bare { (4, 2) } else { (0, 4) };
     let mut roles: Vec<ProducerPlan> = Vec::new();
     for (i, s) in shape.streams.iter().enumerate() {
         if roles.len() < most {

@@ -2,7 +2,8 @@
 //!
 //! With front products, or operands that the loop computes, a step's late products run during the next step's front products (see the
 //! parent module). A loop with late products of streams alone keeps them in flight from step to step, and gives a step's stages
-//! back when the next step's products have started and its own have ended.
+//! back when the next step's products have started and its own have ended. Where registers do not suffice for two steps, `in_step` takes them one by
+//! one.
 
 use super::consumer::Consumer;
 use super::own::Refill;
@@ -68,19 +69,22 @@ pub fn write(
     let loop_ = Loop { c, args, step, second, hi };
     if c.shape.front.is_empty() && c.parts.left.is_empty() {
         loop_.in_flight(w, init, flowing)
+    } else if c.plan.in_step {
+        loop_.in_step(w, lo, init, flowing)
     } else {
         loop_.overlapped(w, flowing)
     }
 }
 
-struct Loop<'l, 'c> {
-    c: &'l Consumer<'c>,
+/// The loop that is being written.
+pub(super) struct Loop<'l, 'c> {
+    pub c: &'l Consumer<'c>,
     /// Counter and carried values inside, in the tile kernel.
-    args: Vec<Value>,
-    step: i64,
+    pub args: Vec<Value>,
+    pub step: i64,
     /// The second iteration's counter.
     second: Value,
-    hi: Value,
+    pub hi: Value,
 }
 
 impl Loop<'_, '_> {

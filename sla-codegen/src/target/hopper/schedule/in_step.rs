@@ -1,0 +1,92 @@
+//! A loop whose steps end before the next one starts, for products whose tiles leave no registers for two steps at once.
+//!
+//! The author's order is kept. Front products start together; each is waited for where its result is first read, and a late product starts as
+//! soon as its first operand exists, so that it runs beside what the author computes for the next one:
+//! ```text
+//! start S = K Q^T;  start dP = V dO^T
+//! wait for S;  P = exp2(S - lse);  start dV += P dO
+//! wait for dP;  dS = P (dP - delta);  start dK += dS Q
+//! wait for dV and dK, give Q and dO back
+//! ```
+//! Other warpgroups run while this one waits. No product is in flight from one step to the next.
+
+use super::consumer::Consumer;
+use super::steps::Loop;
+use super::writer::Writer;
+use sla_dsl::ir::{BlockId, Kernel, OpId, Value};
+
+/// Products in flight, oldest first: what the author calls the result, and what it is here.
+struct Flight<'f, 'c> {
+    c: &'f Consumer<'c>,
+    running: Vec<(Value, Value)>,
+}
+
+impl Flight<'_, '_> {
+    /// Waits for the first `count` products.
+    fn wait(&mut self, w: &mut Writer<'_>, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let ended: Vec<(Value, Value)> = self.running.drain(..count).collect();
+        let pending: Vec<Value> = ended.iter().map(|e| e.1).collect();
+        let tiles = self.c.wait(w, &pending, self.running.len());
+        w.known.extend(ended.iter().map(|e| e.0).zip(tiles));
+    }
+
+    /// Waits for the products whose results an op reads.
+    fn wait_for_operands(&mut self, w: &mut Writer<'_>, id: OpId) {
+        let reads = |v: Value| reads(w.tile, id, v);
+        let last = self.running.iter().rposition(|&(result, _)| reads(result));
+        self.wait(w, last.map_or(0, |i| i + 1));
+    }
+}
+
+/// Whether an op, or one nested in it, reads a value.
+fn reads(k: &Kernel, id: OpId, v: Value) -> bool {
+    let nested = |&block: &BlockId| k.block(block).ops.iter().any(|&inner| reads(k, inner, v));
+    k.op(id).operands.contains(&v) || k.op(id).regions.iter().any(nested)
+}
+
+impl Loop<'_, '_> {
+    /// Writes the loop from `lo` on; `init` are the carried values by slot, `flowing` the places of the streams.
+    pub(super) fn in_step(
+        &self,
+        w: &mut Writer<'_>,
+        lo: Value,
+        init: &[Value],
+        flowing: &[Value],
+    ) -> (Vec<Value>, Vec<Value>) {
+        let c = self.c;
+        let carried: Vec<Value> = init.iter().chain(flowing).copied().collect();
+        let open = w.begin_for(lo, self.hi, self.step, &carried);
+        let (slots, at) = open.carried.split_at(init.len());
+        w.known.insert(self.args[0], open.counter);
+        w.known.extend(self.args[1..].iter().copied().zip(slots.iter().copied()));
+        let result = |w: &Writer<'_>, op: OpId| w.tile.op(op).results[0];
+        let started = c.start(w, &c.shape.front, at, &vec![None; c.shape.front.len()]);
+        let results: Vec<Value> = c.shape.front.iter().map(|p| result(w, p.op)).collect();
+        let mut flight = Flight { c, running: results.into_iter().zip(started).collect() };
+        for &id in &c.parts.in_order {
+            flight.wait_for_operands(w, id);
+            match c.shape.late.iter().find(|p| p.op == id) {
+                Some(product) => {
+                    let to = w.get(w.tile.op(id).operands[2]);
+                    let started = c.start(w, std::slice::from_ref(product), at, &[Some(to)]);
+                    flight.running.push((result(w, id), started[0]));
+                }
+                None => w.copy(id),
+            }
+        }
+        let all: Vec<usize> = (0..at.len()).collect();
+        let ahead = c.ahead(w, &all, open.counter, self.hi);
+        let left = flight.running.len();
+        flight.wait(w, left);
+        c.release(w, &all, at, ahead.as_ref());
+        let mut next: Vec<Value> = c.parts.yields.iter().map(|&v| w.get(v)).collect();
+        next.extend(c.advance(w, at));
+        let mut results = w.end_for(open, &next);
+        c.release_residents(w, |_| true);
+        let ends = results.split_off(init.len());
+        (results, ends)
+    }
+}
