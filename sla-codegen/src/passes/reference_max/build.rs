@@ -19,6 +19,7 @@ struct Head {
     l: Value,
     rose: Value,
     alpha: Value,
+    shift: Value,
     p: Value,
 }
 
@@ -26,8 +27,9 @@ struct Head {
 pub fn rewrite(kernel: &mut Kernel, s: &Softmax) {
     let partial = Type::tile(Elem::F32, &[s.shape[0], PART]);
     carry_partial(kernel, s, &partial);
+    let shift = carry_shift(kernel, s);
 
-    let (ops, head) = head(kernel, s, &partial);
+    let (ops, head) = head(kernel, s, &partial, shift);
     insert_before(kernel, s.body, s.reduce, ops);
 
     let loc = kernel.op(s.l_op).loc;
@@ -62,7 +64,26 @@ pub fn rewrite(kernel: &mut Kernel, s: &Softmax) {
         let operands = &mut kernel.op_mut(end).operands;
         operands[s.m_slot] = head.m;
         operands[s.l_slot] = l_next;
+        operands.push(head.shift);
     }
+}
+
+/// Makes the loop carry what is added to the scores, so that a step in which nothing rose need not look whether `m` is `-inf`; gives it inside.
+fn carry_shift(kernel: &mut Kernel, s: &Softmax) -> Value {
+    let column = Type::tile(Elem::F32, &[s.shape[0], 1]);
+    let start = kernel.op(s.for_op).operands[s.m_slot + 2];
+    let loc = kernel.op(s.for_op).loc;
+    let mut maker = Maker::new(kernel, loc);
+    let base = base(&mut maker, start, s.guarded);
+    let init = maker.same(OpCode::Neg, &[base]);
+    let ops = maker.finish();
+    insert_before(kernel, s.outer, s.for_op, ops);
+    let (inside, result) = (kernel.new_value(column.clone()), kernel.new_value(column));
+    kernel.block_mut(s.body).args.push(inside);
+    let op = kernel.op_mut(s.for_op);
+    op.operands.push(init);
+    op.results.push(result);
+    inside
 }
 
 /// Makes the loop carry `l` as `[M, 8]`: its start in column 0, its sum behind the loop.
@@ -99,7 +120,7 @@ fn carry_partial(kernel: &mut Kernel, s: &Softmax, partial: &Type) {
 }
 
 /// From the scores to the weights.
-fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type) -> (Vec<OpId>, Head) {
+fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type, shift: Value) -> (Vec<OpId>, Head) {
     let [rows, cols] = s.shape;
     let column = Type::tile(Elem::F32, &[rows, 1]);
     let factor = s.scores.factor;
@@ -130,29 +151,23 @@ fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type) -> (Vec<OpId>, Head) {
         let alpha = k.same(OpCode::Exp2, &[less]);
         let by = k.broadcast(alpha, &[rows, PART]);
         let l = k.same(OpCode::Mul, &[s.l, by]);
-        vec![m_new, l, alpha]
+        let shift = k.same(OpCode::Neg, &[base]);
+        vec![m_new, l, alpha, shift]
     };
     let stay = |k: &mut Maker<'_>| {
         let one = k.constant(Scalar::Float(1.0), column.clone());
-        vec![s.m, s.l, one]
+        vec![s.m, s.l, one, shift]
     };
     let state = k.branch(rose, rise, stay);
-    let (m, l, alpha) = (state[0], state[1], state[2]);
+    let (m, l, alpha, shift) = (state[0], state[1], state[2], state[3]);
 
-    let base = base(&mut k, m, s.guarded);
+    let wide = k.broadcast(shift, &[rows, cols]);
     let exponent = match factor {
-        Some((by, _)) => {
-            let minus = k.same(OpCode::Neg, &[base]);
-            let minus = k.broadcast(minus, &[rows, cols]);
-            k.same(OpCode::Fma, &[scores, by, minus])
-        }
-        None => {
-            let wide = k.broadcast(base, &[rows, cols]);
-            k.same(OpCode::Sub, &[scores, wide])
-        }
+        Some((by, _)) => k.same(OpCode::Fma, &[scores, by, wide]),
+        None => k.same(OpCode::Add, &[scores, wide]),
     };
     let p = k.same(OpCode::Exp2, &[exponent]);
-    (k.finish(), Head { m, l, rose, alpha, p })
+    (k.finish(), Head { m, l, rose, alpha, shift, p })
 }
 
 /// What is subtracted from the scores for a maximum.

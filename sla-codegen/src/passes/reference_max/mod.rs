@@ -17,18 +17,18 @@
 //! ```text
 //! part = fold_max dot                                   : [M, 8]
 //! rose = vote (part * c > m + 8)
-//! m_new, l_ref, alpha = if rose {
+//! m_new, l_ref, alpha, shift_new = if rose {
 //!   m_new = max m, (reduce_max part) * c
 //!   alpha = exp2 (m - base)                             (base of m_new, as above)
-//!   yield m_new, l * alpha, alpha
+//!   yield m_new, l * alpha, alpha, -base
 //! } else {
-//!   yield m, l, 1
+//!   yield m, l, 1, shift
 //! }
-//! p     = exp2 (fma dot, c, -base)
+//! p     = exp2 (fma dot, c, shift_new)
 //! l_new = l_ref + fold_sum p                            : [M, 8]
 //! o_ref = if rose { o * alpha } else { o }
 //! o_new = dot p, v, o_ref
-//! yield m_new, l_new, o_new
+//! yield m_new, l_new, o_new, shift_new
 //! ```
 //! and `reduce_sum l_new` once behind the loop.
 //!
