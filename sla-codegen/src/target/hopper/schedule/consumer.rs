@@ -105,7 +105,6 @@ impl Consumer<'_> {
         let init: Vec<Value> = main.operands[2..].iter().map(|&v| w.get(v)).collect();
         let (lo, hi) = (w.get(main.operands[0]), w.get(main.operands[1]));
         let cond = some(w, lo, hi);
-        next.look(w);
         let mut out = w.branch(
             cond,
             |w| {
@@ -119,6 +118,9 @@ impl Consumer<'_> {
         );
         let flowing = out.split_off(init.len());
         w.known.extend(main.results.iter().copied().zip(out));
+        // Here what is read has the stores to arrive in. ptxas keeps such numbers in uniform registers, and waits for them at the end of the
+        // straight line of code that they are read in: before the loop that is at once.
+        next.look(w);
         for &id in &body[at + 1..] {
             match self.shape.sends.iter().position(|&s| s == id) {
                 Some(send) => self.send(w, id, send),
