@@ -1,11 +1,12 @@
-//! Scheduled kernels, written by hand, through the lowering and ptxas.
+//! Kernels of roles, written by hand and by the schedules, through the lowering and ptxas. What the schedules make is looked at in `hopper.rs`.
 
 mod tools;
 
 use sla_codegen::ptxas::{assemble, hopper_gate};
-use sla_codegen::target::hopper::schedule;
 use sla_codegen::target::nvptx::compile_roles;
-use sla_codegen::{Arch, GpuImage, Options, ProgramOrder, ScheduleKind, TensorMap, optimise};
+use sla_codegen::{
+    Arch, Artifact, GpuImage, Options, ProgramOrder, ScheduleKind, Target, TensorMap, compile,
+};
 use sla_dsl::ir::{Kernel, parse, verify};
 use std::path::Path;
 
@@ -62,14 +63,18 @@ fn pieces() {
     passes("pieces", &image);
 }
 
+fn forced(schedule: ScheduleKind) -> Options {
+    Options { schedule, ..Options::new(Target::Cuda(Arch::Sm90a)) }
+}
+
 /// What a schedule makes of a tile kernel, all the way to machine code that copies no maps and passes the gate. Gives the image.
 fn machine_code(name: &str, options: &Options) -> GpuImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hopper/{name}.tile"));
     let text = std::fs::read_to_string(path).expect("the kernel's text");
-    let tile = optimise(&parse(&text).expect("parses")).expect("is valid");
-    let scheduled = schedule(&tile, options).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    let image =
-        compile_roles(&scheduled.kernel, scheduled.ctas_per_sm).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let tile = parse(&text).expect("parses");
+    let Artifact::Gpu(image) = compile(&tile, options).unwrap_or_else(|e| panic!("{name}: {e}")) else {
+        panic!("a GPU target yields a GPU image")
+    };
     assert!(!image.ptx.contains("st.local"), "{name}: the maps are copied");
     passes(name, &image);
     image
@@ -77,16 +82,14 @@ fn machine_code(name: &str, options: &Options) -> GpuImage {
 
 #[test]
 fn schedules_become_machine_code() {
-    let options = Options::new("sm_90a".parse().expect("an architecture"));
     for name in ["flash_128", "flash_causal", "sparse", "matmul"] {
-        machine_code(name, &options);
+        machine_code(name, &forced(ScheduleKind::Roles));
     }
 }
 
 #[test]
 fn programs_that_are_drawn_become_machine_code() {
-    let plain = Options::new("sm_90a".parse().expect("an architecture"));
-    let options = Options { order: ProgramOrder::Queue, ..plain };
+    let options = Options { order: ProgramOrder::Queue, ..forced(ScheduleKind::Roles) };
     for name in ["flash_128", "flash_causal", "sparse", "sparse_64_d64", "matmul"] {
         let image = machine_code(name, &options);
         assert!(image.queue, "{name} takes no counter");
@@ -97,12 +100,10 @@ fn programs_that_are_drawn_become_machine_code() {
 
 #[test]
 fn warpgroups_that_copy_for_themselves_become_machine_code() {
-    let plain = Options::new("sm_90a".parse().expect("an architecture"));
-    let options = Options { schedule: ScheduleKind::SelfLoading, ..plain };
     for name in
         ["flash_64_d64", "flash_64_d128", "flash_causal", "sparse_64_d64", "sparse_64_d128", "matmul_64"]
     {
-        machine_code(name, &options);
+        machine_code(name, &forced(ScheduleKind::SelfLoading));
     }
 }
 

@@ -22,8 +22,7 @@ pub use log::{DeviceLog, DeviceReport};
 
 use super::hopper::{self, Scheduled};
 use crate::{Arch, CodegenError, GpuImage, GridKind, Options, ScheduleKind, Stage, TensorMap, Tools};
-use lower::Lowered;
-pub use lower::{LoweredRoles, lower_roles};
+use lower::{Lowered, lower_roles};
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{Kernel, verify};
@@ -176,23 +175,12 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
     Ready::new(kernel, arch, options)?.image(kernel, arch)
 }
 
-/// Compiles a scheduled kernel for Hopper, of which `ctas_per_sm` blocks of threads are to fit a multiprocessor.
+/// Compiles a kernel of roles that was written as such, of which `ctas_per_sm` blocks of threads are to fit a multiprocessor.
 ///
 /// # Errors
-/// A kernel that [`lower_roles`] does not lower.
+/// Ops that the lowering of roles does not have; in debug builds a protocol that does not hold.
 pub fn compile_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<GpuImage, CodegenError> {
-    let lowered = lower_roles(kernel, ctas_per_sm)?;
-    let (_, ptx) = ptx::assembly(kernel, Arch::Sm90a, &lowered.mlir)?;
-    Ok(GpuImage {
-        entry: ptx::entry(kernel),
-        ptx,
-        threads: lowered.threads,
-        shared_bytes: lowered.shared_bytes as u32,
-        maps: lowered.maps,
-        queue: lowered.queue,
-        grid: GridKind::Persistent { per_sm: ctas_per_sm.max(1) },
-        log: None,
-    })
+    Ready::roles(Scheduled::persistent(kernel.clone(), ctas_per_sm))?.image(kernel, Arch::Sm90a)
 }
 
 /// The text of a stage (bytes for `Cubin`).

@@ -50,6 +50,12 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
+    /// A kernel that was written with roles: its blocks of threads stay, and `ctas_per_sm` of them are to share a multiprocessor.
+    pub(crate) fn persistent(kernel: Kernel, ctas_per_sm: u32) -> Scheduled {
+        let per_sm = ctas_per_sm.max(1);
+        Scheduled { kernel, ctas_per_sm: per_sm, grid: GridKind::Persistent { per_sm } }
+    }
+
     /// How many blocks of threads a launch starts.
     pub fn grid(&self) -> GridKind {
         self.grid
@@ -66,11 +72,11 @@ pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> 
     let plan = Plan::new(&tile, &shape, options)?;
     let mut kernel = write(&tile, &shape, &plan);
     passes::dce(&mut kernel);
-    let grid = match plan.copier {
-        Copier::Producers => GridKind::Persistent { per_sm: plan.ctas_per_sm },
-        Copier::Consumer => GridKind::Programs,
-    };
-    Ok(Scheduled { kernel, ctas_per_sm: plan.ctas_per_sm, grid })
+    let scheduled = Scheduled::persistent(kernel, plan.ctas_per_sm);
+    Ok(match plan.copier {
+        Copier::Producers => scheduled,
+        Copier::Consumer => Scheduled { grid: GridKind::Programs, ..scheduled },
+    })
 }
 
 /// The tile kernel with its softmax in the form that warpgroups like.

@@ -23,7 +23,7 @@ mod shape;
 mod shared;
 mod wgmma;
 
-pub use roles::{LoweredRoles, lower_roles};
+pub use roles::lower_roles;
 
 use super::layout::Layout;
 use super::log::DeviceLog;
