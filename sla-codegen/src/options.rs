@@ -146,6 +146,8 @@ pub struct Options {
     pub ctas_per_sm: Option<u32>,
     /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
     pub held_in_registers: Option<bool>,
+    /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; chosen from the size of the tiles when absent.
+    pub pair: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
@@ -165,6 +167,7 @@ impl Options {
             order: ProgramOrder::Auto,
             ctas_per_sm: None,
             held_in_registers: None,
+            pair: None,
             reference_max: true,
             checks: false,
         }

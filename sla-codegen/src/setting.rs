@@ -41,6 +41,7 @@ const SETTINGS: &[Setting] = &[
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.held_in_registers = Some(b)),
     },
+    Setting { name: "pair", needed: "true or false", store: |o, v| v.parse().ok().map(|b| o.pair = Some(b)) },
     Setting {
         name: "reference_max",
         needed: "true or false",

@@ -164,6 +164,83 @@ fn other_shapes_are_refused_with_a_reason() {
     assert!(refusal.reason.contains("packed and aligned"), "{refusal:?}");
 }
 
+/// The sizes of the stages of a kernel's rings that somebody reads.
+fn stages(kernel: &Kernel) -> Vec<[usize; 2]> {
+    let rings = kernel.block(kernel.body).ops.iter().map(|&id| kernel.op(id));
+    let rings = rings.filter(|o| o.code == OpCode::Ring && o.int("arrivals") != Some(0));
+    let size = |ty: &Type| match ty {
+        Type::Ring(e, [_, rows, columns]) if e.is_half() => Some([*rows, *columns]),
+        _ => None,
+    };
+    rings.filter_map(|o| size(kernel.ty(o.results[0]))).collect()
+}
+
+fn with_pairs(pair: bool) -> Options {
+    Options { pair: Some(pair), ..Options::new("sm_90a".parse().unwrap()) }
+}
+
+#[test]
+fn two_blocks_of_a_list_make_a_step() {
+    // Name, rows of a program, columns, keys of a step where pairs are chosen by the schedule, or asked for. Two stages of pairs leave no room
+    // for a second block of threads beside one of 64 rows and 128 columns.
+    for (name, rows, columns, chosen, asked) in [
+        ("sparse", 128, 128, 64, 128),
+        ("sparse_d64", 128, 64, 128, 128),
+        ("sparse_64_d128", 64, 128, 64, 64),
+        ("sparse_64_d64", 64, 64, 128, 128),
+    ] {
+        for (pair, keys) in [(Some(false), 64), (Some(true), asked), (None, chosen)] {
+            let options = Options { pair, ..with_pairs(true) };
+            let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+            verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+            verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
+            assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+            assert_eq!(stages(&out), [[rows, columns], [keys, columns], [keys, columns]], "{name}:\n{out}");
+            // One copy of the resident; each block of a stage has its own.
+            let copies = [OpCode::Acquire, OpCode::Fill].map(|code| count(&out, code));
+            assert_eq!(copies, [3, 1 + 2 * keys / 64], "{name}:\n{out}");
+            assert_eq!(count(&out, OpCode::Concat), 0, "{name}:\n{out}");
+        }
+    }
+}
+
+#[test]
+fn a_warpgroup_that_copies_for_itself_takes_pairs_when_asked_to() {
+    for (pair, keys) in [(None, 64), (Some(true), 128)] {
+        let options = Options { pair, ..self_loading() };
+        let out = schedule(&kernel("sparse_64_d64"), &options).unwrap_or_else(|e| panic!("{e:?}")).kernel;
+        verify(&out).unwrap_or_else(|e| panic!("{e}\n{out}"));
+        verify_protocol(&out).unwrap_or_else(|e| panic!("{}\n{out}", e[0]));
+        assert_eq!(stages(&out), [[64, 64], [keys, 64], [keys, 64]], "{out}");
+    }
+}
+
+#[test]
+fn what_cannot_be_paired_is_scheduled_block_by_block() {
+    // Blocks that follow each other; a step of pairs that no two stages are left for.
+    let dense = schedule(&kernel("flash_128"), &with_pairs(true)).unwrap_or_else(|e| panic!("{e:?}")).kernel;
+    assert_eq!(dense.to_string(), scheduled("flash_128").unwrap().kernel.to_string());
+    let tight = Options { shared: Some(190 * 1024), ..with_pairs(true) };
+    let out = schedule(&kernel("sparse"), &tight).unwrap_or_else(|e| panic!("{e:?}")).kernel;
+    assert_eq!(stages(&out), [[128, 128], [64, 128], [64, 128]], "{out}");
+}
+
+#[test]
+fn tiles_joined_by_columns_are_refused() {
+    // The loop's first product, doubled side by side and halved again by a maximum that looks at all of it.
+    let text = kernel("flash_64_d64").to_string();
+    let line = text.lines().find(|l| l.contains("reduce_max")).expect("a softmax");
+    let scores = line.split_whitespace().nth(3).expect("an operand");
+    let columns =
+        text.lines().find(|l| l.trim_start().starts_with(&format!("{scores} ="))).expect("its maker");
+    let ty = columns.rsplit("tile<").next().expect("a type").trim_end_matches('>');
+    let width: usize = ty.split('x').nth(1).and_then(|n| n.parse().ok()).expect("columns");
+    let joined = format!("    %90000 = concat {scores}, {scores} {{axis=1}} : tile<64x{}xf32>", 2 * width);
+    let text = text.replace(line, &format!("{joined}\n{}", line.replace(scores, "%90000")));
+    let refusal = schedule(&parse(&text).unwrap(), &Options::new("sm_90a".parse().unwrap())).unwrap_err();
+    assert!(refusal.reason.starts_with("two tiles joined"), "{refusal:?}");
+}
+
 /// A schedule with one step of its protocol left out, or counting one more or less, hangs or races; the verifier says so for each.
 #[test]
 fn every_step_of_the_protocol_is_needed() {
@@ -173,7 +250,8 @@ fn every_step_of_the_protocol_is_needed() {
         ["flash_128", "flash_causal", "sparse", "matmul"].map(|name| (name, scheduled(name)));
     let own = ["flash_64_d128", "sparse_64_d64", "matmul_64"];
     let own = own.map(|name| (name, schedule(&kernel(name), &self_loading())));
-    for (name, scheduled) in with_producers.into_iter().chain(own) {
+    let pairs = ["sparse", "sparse_64_d64"].map(|name| (name, schedule(&kernel(name), &with_pairs(true))));
+    for (name, scheduled) in with_producers.into_iter().chain(own).chain(pairs) {
         let kernel = scheduled.unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         let mut live = Vec::new();
         kernel.walk(&mut |_, block, id| live.push((block, id)));

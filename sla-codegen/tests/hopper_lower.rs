@@ -121,3 +121,12 @@ fn gradients_become_machine_code() {
         machine_code(name, &forced(ScheduleKind::Roles));
     }
 }
+
+#[test]
+fn blocks_in_pairs_become_machine_code() {
+    let plain = Options::new("sm_90a".parse().expect("an architecture"));
+    let options = Options { pair: Some(true), ..plain };
+    for name in ["sparse", "sparse_d64", "sparse_64_d64"] {
+        machine_code(name, &options);
+    }
+}

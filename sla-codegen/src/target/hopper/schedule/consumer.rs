@@ -76,7 +76,7 @@ impl Consumer<'_> {
         }
         let mut staged: HashSet<Value> = HashSet::new();
         for (i, r) in self.shape.residents.iter().enumerate() {
-            w.at(tile.op(r.load).loc);
+            w.at(tile.op(r.loads[0]).loc);
             let view = view(w, self.rings.residents[i], self.held[i], r.elem, r.size);
             self.views.push(view);
             let held = self.plan.in_registers[i];
@@ -93,7 +93,7 @@ impl Consumer<'_> {
             let of_view = op.code == OpCode::Transpose && staged.contains(&op.operands[0]);
             if of_view {
                 staged.extend(&op.results);
-            } else if !(self.shape.residents.iter().any(|r| r.load == id)
+            } else if !(self.shape.residents.iter().any(|r| r.loads.contains(&id))
                 || own && self.shape.scalars.contains(&id)
                 || known.contains(&id))
             {

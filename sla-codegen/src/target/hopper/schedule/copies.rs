@@ -92,19 +92,32 @@ impl Entries {
     }
 }
 
-/// Fills the stage at a cursor when it is empty.
-pub fn fill(w: &mut Writer<'_>, tile: &Staged, ring: Value, cursor: Value) {
-    let offsets: Vec<Value> = w.tile.op(tile.load).offsets().iter().map(|&v| w.get(v)).collect();
-    fill_at(w, tile, ring, cursor, &offsets);
+/// Where a tile comes from: offsets for each of its loads.
+pub type Places = Vec<Vec<Value>>;
+
+/// Where a tile comes from at this place of the kernel.
+pub fn places(w: &Writer<'_>, tile: &Staged) -> Places {
+    let offsets = |&l: &OpId| w.tile.op(l).offsets().iter().map(|&v| w.get(v)).collect();
+    tile.loads.iter().map(offsets).collect()
 }
 
-/// The same, from given offsets.
-pub fn fill_at(w: &mut Writer<'_>, tile: &Staged, ring: Value, cursor: Value, offsets: &[Value]) {
-    let op = w.tile.op(tile.load);
-    w.at(op.loc);
+/// Fills the stage at a cursor when it is empty.
+pub fn fill(w: &mut Writer<'_>, tile: &Staged, ring: Value, cursor: Value) {
+    let places = places(w, tile);
+    fill_at(w, tile, ring, cursor, &places);
+}
+
+/// The same, from given places: one copy for each load, below the rows of the one before.
+pub fn fill_at(w: &mut Writer<'_>, tile: &Staged, ring: Value, cursor: Value, places: &Places) {
+    w.at(w.tile.op(tile.loads[0]).loc);
     w.op(OpCode::Acquire, &[ring, cursor], &[], &[]);
-    let mut operands = vec![w.get(op.operands[0]), ring, cursor];
-    operands.extend(offsets);
-    let attrs = [("box", Attr::Ints(op.ints("box").to_vec())), ("row", Attr::Int(0))];
-    w.op(OpCode::Fill, &operands, &[], &attrs);
+    for (i, (&load, offsets)) in tile.loads.iter().zip(places).enumerate() {
+        let op = w.tile.op(load);
+        w.at(op.loc);
+        let mut operands = vec![w.get(op.operands[0]), ring, cursor];
+        operands.extend(offsets);
+        let row = (i * tile.load_rows()) as i64;
+        let attrs = [("box", Attr::Ints(op.ints("box").to_vec())), ("row", Attr::Int(row))];
+        w.op(OpCode::Fill, &operands, &[], &attrs);
+    }
 }

@@ -33,7 +33,7 @@ mod writer;
 pub use shape::Refusal;
 
 use crate::passes;
-use crate::{GridKind, Options};
+use crate::{GridKind, Options, ScheduleKind};
 use plan::{Copier, Plan, RingPlan};
 use shape::{Shape, shape};
 use sla_dsl::ir::{Attr, Kernel, OpCode, Type, Value};
@@ -67,7 +67,17 @@ impl Scheduled {
 /// # Errors
 /// What is in the way, with its place: another shape of kernel, or tiles too large for shared memory.
 pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
-    let tile = prepared(tile, options);
+    if wants_pairs(options)
+        && let Some(paired) = paired(tile, options)
+        && let Ok(scheduled) = schedule_as(prepared(paired, options), options)
+    {
+        return Ok(scheduled);
+    }
+    schedule_as(prepared(tile.clone(), options), options)
+}
+
+/// Schedules a kernel that is prepared.
+fn schedule_as(tile: Kernel, options: &Options) -> Result<Scheduled, Refusal> {
     let shape = shape(&tile)?;
     let plan = Plan::new(&tile, &shape, options)?;
     let mut kernel = write(&tile, &shape, &plan);
@@ -79,9 +89,30 @@ pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> 
     })
 }
 
-/// The tile kernel with its softmax in the form that warpgroups like.
-fn prepared(tile: &Kernel, options: &Options) -> Kernel {
+/// Whether two blocks of a list may make a step. A warpgroup that copies for itself lives from many short steps.
+fn wants_pairs(options: &Options) -> bool {
+    options.pair.unwrap_or(options.schedule != ScheduleKind::SelfLoading)
+}
+
+/// The tile kernel with the blocks of its lists in pairs, if there are lists. Unless pairs are asked for, only for tiles of few columns: there the
+/// products of a step are short, and what a step costs besides shows.
+fn paired(tile: &Kernel, options: &Options) -> Option<Kernel> {
+    /// Columns of such tiles.
+    const NARROW: usize = 64;
     let mut tile = tile.clone();
+    passes::pair_blocks(&mut tile);
+    let mut widest = None;
+    tile.walk(&mut |k, _, id| {
+        if k.op(id).code == OpCode::Concat {
+            let columns = k.ty(k.op(id).results[0]).shape().map_or(0, |s| s[1]);
+            widest = widest.max(Some(columns));
+        }
+    });
+    widest.filter(|&n| options.pair == Some(true) || n <= NARROW).map(|_| tile)
+}
+
+/// The tile kernel with its softmax in the form that warpgroups like.
+fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
     if options.reference_max {
         passes::reference_max(&mut tile);
     }

@@ -9,7 +9,7 @@
 //! copied ahead from one program to the next.
 
 use super::consumer::Consumer;
-use super::copies::{fill, fill_at, steps};
+use super::copies::{Places, fill, fill_at, places, steps};
 use super::programs::lap;
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, Elem, OpCode, Pred, Type, Value};
@@ -18,8 +18,8 @@ use sla_dsl::ir::{Attr, Elem, OpCode, Pred, Type, Value};
 pub struct Refill {
     /// Whether there is a step for them.
     more: Value,
-    /// For each stream, where its block lies.
-    offsets: Vec<Vec<Value>>,
+    /// For each stream, where its blocks lie.
+    places: Vec<Places>,
 }
 
 impl Consumer<'_> {
@@ -43,20 +43,17 @@ impl Consumer<'_> {
         let known = w.known.clone();
         w.known.insert(w.tile.block(w.tile.op(self.shape.main).regions[0]).args[0], step);
         self.shape.slice.iter().for_each(|&op| w.copy(op));
-        let place = |i: &usize| -> Vec<Value> {
-            w.tile.op(self.shape.streams[*i].load).offsets().iter().map(|&v| w.get(v)).collect()
-        };
-        let offsets = streams.iter().map(place).collect();
+        let places = streams.iter().map(|&i| places(w, &self.shape.streams[i])).collect();
         w.known = known;
-        Refill { more, offsets }
+        Refill { more, places }
     }
 
     /// Fills stages that were given back.
     pub(super) fn fill_again(&self, w: &mut Writer<'_>, streams: &[usize], at: &[Value], refill: &Refill) {
         let copy = |w: &mut Writer<'_>| {
-            for (&i, offsets) in streams.iter().zip(&refill.offsets) {
+            for (&i, places) in streams.iter().zip(&refill.places) {
                 let next = lap(w, self.rings.streams[i], at[i]);
-                fill_at(w, &self.shape.streams[i], self.rings.streams[i], next, offsets);
+                fill_at(w, &self.shape.streams[i], self.rings.streams[i], next, places);
             }
             Vec::new()
         };

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 /// Which op goes where; all lists are in program order.
 pub struct Parts {
-    /// All but front products, views and loads of streams.
+    /// All but front products, views and what makes streams.
     pub in_order: Vec<OpId>,
     /// Between the front products and the late ones.
     pub middle: Vec<OpId>,
@@ -48,6 +48,8 @@ impl Parts {
         }
         let makers: HashSet<OpId> =
             left.iter().filter_map(|&v| in_loop(v)).filter(|&d| tile.op(d).code == OpCode::Cast).collect();
+        let staging: HashSet<OpId> =
+            shape.streams.iter().flat_map(|s| s.loads.iter().copied().chain(defs[s.value.index()])).collect();
         let staged = shape.streams.iter().chain(&shape.residents).map(|s| s.value);
         let mut views: HashSet<Value> = staged.collect();
         let (mut middle, mut pack, mut before_late) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,9 +60,8 @@ impl Parts {
                 views.extend(&op.results);
                 continue;
             }
-            let skipped = op.code == OpCode::Yield
-                || shape.front.iter().any(|p| p.op == id)
-                || shape.streams.iter().any(|s| s.load == id);
+            let skipped =
+                op.code == OpCode::Yield || shape.front.iter().any(|p| p.op == id) || staging.contains(&id);
             if skipped {
                 continue;
             }

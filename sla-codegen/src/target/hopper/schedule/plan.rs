@@ -272,7 +272,7 @@ fn bytes(r: &RingPlan) -> usize {
 }
 
 fn name(kernel: &Kernel, s: &Staged) -> String {
-    let param = kernel.param_of(kernel.op(s.load).operands[0]);
+    let param = kernel.param_of(kernel.op(s.loads[0]).operands[0]);
     param.map_or("tile", |p| kernel.params[p].name.as_str()).to_string()
 }
 

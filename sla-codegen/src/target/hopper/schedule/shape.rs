@@ -1,7 +1,8 @@
 //! Whether a kernel has the shape that warpgroups can pipeline, and which part of it is what.
 //!
 //! The shape is a loop over blocks with matrix products in it:
-//! * *streams*: tiles that the loop loads for its products, by offsets that the counter alone decides; copied ahead by producers;
+//! * *streams*: tiles that the loop loads for its products, by offsets that the counter alone decides; copied ahead by producers. Two loads
+//!   joined along their rows are one such tile, of two copies;
 //! * *residents*: tiles loaded before the loop for its products;
 //! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
 //! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote.
@@ -17,9 +18,9 @@ use std::collections::{HashMap, HashSet};
 /// A tile in shared memory.
 #[derive(Clone, Debug)]
 pub struct Staged {
-    /// The load.
-    pub load: OpId,
-    /// Its result.
+    /// The loads that it consists of, in the order of their rows: one, or two of as many rows each.
+    pub loads: Vec<OpId>,
+    /// The tile.
     pub value: Value,
     /// Rows and columns.
     pub size: [usize; 2],
@@ -33,6 +34,11 @@ impl Staged {
     /// Bytes of one stage.
     pub fn bytes(&self) -> usize {
         self.size[0] * self.size[1] * self.elem.bytes()
+    }
+
+    /// Rows of each of its loads.
+    pub fn load_rows(&self) -> usize {
+        self.size[0] / self.loads.len()
     }
 }
 
@@ -187,6 +193,7 @@ impl<'k> Finder<'k> {
                 return self.refuse(p.op, "a product with an accumulator that is not carried");
             }
         }
+        self.joined(&streams)?;
         let scalars = self.scalars(&body[..at]);
         let slice = self.slice(region, main, &streams, &residents, &scalars)?;
         let sends = body[at..].iter().copied().filter(|&o| self.can_send(o, rows)).collect();
@@ -313,22 +320,21 @@ impl<'k> Finder<'k> {
         residents: &mut Vec<Staged>,
     ) -> Found<Source> {
         let k = self.k;
-        let load = self.defs[operand.value.index()].filter(|&d| k.op(d).code == OpCode::Load);
-        if let Some(load) = load
-            && let Some(staged) = self.staged(load)
-        {
-            let (list, wrap): (_, fn(usize) -> Source) = if inside.contains(&load) {
+        if let Some(staged) = self.staged(operand.value) {
+            let (loads, load) = (&staged.loads, staged.loads[0]);
+            let flows = loads.iter().all(|l| inside.contains(l));
+            let (list, wrap): (_, fn(usize) -> Source) = if flows {
                 (streams, Source::Stream)
-            } else if before.contains(&load) {
+            } else if loads.len() == 1 && before.contains(&load) {
                 (residents, Source::Resident)
             } else {
                 return self.refuse(dot, "an operand that is loaded elsewhere than in the loop or before it");
             };
-            let at = list.iter().position(|s| s.load == load).unwrap_or_else(|| {
+            let at = list.iter().position(|s| s.value == staged.value).unwrap_or_else(|| {
                 list.push(staged);
                 list.len() - 1
             });
-            if inside.contains(&load) && list[at].read {
+            if flows && list[at].read {
                 return self.refuse(load, "a tile that the loop loads for a product and reads otherwise too");
             }
             return Ok(wrap(at));
@@ -344,29 +350,60 @@ impl<'k> Finder<'k> {
         }
     }
 
-    /// The tile of a load, if the hardware can copy it to swizzled shared memory.
-    fn staged(&self, load: OpId) -> Option<Staged> {
+    /// The tile of a load or of two joined along their rows, if the hardware can copy it to swizzled shared memory.
+    fn staged(&self, value: Value) -> Option<Staged> {
         let k = self.k;
-        let op = k.op(load);
-        let value = op.results[0];
-        let param = k.param_of(op.operands[0])?;
+        let made = self.defs[value.index()]?;
+        let op = k.op(made);
+        let loads: Vec<OpId> = match op.code {
+            OpCode::Load => vec![made],
+            OpCode::Concat if op.int("axis") == Some(0) => {
+                op.operands.iter().map(|v| self.defs[v.index()]).collect::<Option<_>>()?
+            }
+            _ => return None,
+        };
+        if loads.iter().any(|&l| k.op(l).code != OpCode::Load) {
+            return None;
+        }
+        let param = k.param_of(k.op(loads[0]).operands[0])?;
         let (elem, size) = match k.ty(value) {
             Type::Tile(e, s) if s.len() == 2 && e.is_half() => (*e, [s[0], s[1]]),
             _ => return None,
         };
-        let axes = box_axes(op, k.ty(value));
+        let rows = size[0] / loads.len();
+        let copied = |&load: &OpId| {
+            let (op, ty) = (k.op(load), k.ty(k.op(load).results[0]));
+            let axes = box_axes(op, ty);
+            k.param_of(op.operands[0]) == Some(param)
+                && ty.shape() == Some(&[rows, size[1]])
+                && axes.len() <= 5
+                && axes.last() == Some(&Some(1))
+                && axes.contains(&Some(0))
+        };
         let ok = self.tensors[param].read_only()
             && k.params[param].memory.packed
             && k.params[param].memory.aligned
-            && axes.len() <= 5
-            && axes.last() == Some(&Some(1))
-            && axes.contains(&Some(0))
-            && size[0].is_multiple_of(8)
+            && loads.iter().all(copied)
+            && rows.is_multiple_of(8)
             && size[0] <= 256
             && size[1].is_multiple_of(64);
-        let users = self.uses.get(&value).map_or(&[][..], Vec::as_slice);
-        let read = users.iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
-        ok.then_some(Staged { load, value, size, elem, read })
+        let users = |v: Value| self.uses.get(&v).map_or(&[][..], Vec::as_slice);
+        let part = |&l: &OpId| l != made && users(k.op(l).results[0]).iter().any(|&u| u != made);
+        let read = loads.iter().any(part)
+            || users(value).iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
+        ok.then_some(Staged { loads, value, size, elem, read })
+    }
+
+    /// Joined tiles have no other place than a stage of a ring.
+    fn joined(&self, streams: &[Staged]) -> Found<()> {
+        let mut other = None;
+        self.k.walk(&mut |k, _, id| {
+            let op = k.op(id);
+            if op.code == OpCode::Concat && streams.iter().all(|s| s.value != op.results[0]) {
+                other = other.or(Some(id));
+            }
+        });
+        other.map_or(Ok(()), |id| self.refuse(id, "two tiles joined, and not by rows for a product alone"))
     }
 
     /// Ops of scalars that have no effect and read no tensor that the kernel writes.
@@ -407,11 +444,13 @@ impl<'k> Finder<'k> {
                 .refuse(self.defs[v.index()].unwrap_or(main), "a bound of the loop that tiles decide");
         }
         for r in residents {
-            if k.op(r.load).offsets().iter().any(|v| !known.contains(v)) {
-                return self.refuse(r.load, "a place that tiles decide");
+            let placed = |&&l: &&OpId| k.op(l).offsets().iter().any(|v| !known.contains(v));
+            if let Some(&load) = r.loads.iter().find(placed) {
+                return self.refuse(load, "a place that tiles decide");
             }
         }
-        let offsets: Vec<Value> = streams.iter().flat_map(|s| k.op(s.load).offsets().to_vec()).collect();
+        let loads = streams.iter().flat_map(|s| &s.loads);
+        let offsets: Vec<Value> = loads.flat_map(|&l| k.op(l).offsets().to_vec()).collect();
         let Some(slice) = ahead_slice(k, &self.defs, &self.tensors, region, &offsets) else {
             return self.refuse(main, "a block of the loop whose place carried values decide");
         };
