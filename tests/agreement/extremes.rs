@@ -4,6 +4,7 @@ use super::{Problem, config, dims};
 use sla::attention::compare::{compare, tolerance};
 use sla::attention::module::Compiled;
 use sla::{Blocks, Device, Dtype, FeatureMap, Operator, Scope};
+use sla_dsl::launch::Space;
 
 /// Standard deviation of `q` and `k` that makes logits of about 10^4.
 const AMPLITUDE: f64 = 50.0;
@@ -16,6 +17,8 @@ fn problem(dtype: Dtype, scope: Scope) -> Problem {
 /// Logits of 10^4: softmax chooses one key in nearly every row, and nothing overflows. A logit `s` that is off in its last f32 bit makes a
 /// probability wrong by the factor `1 + s 2^-24`, which no kernel that multiplies in f32 can avoid. And where one key has
 /// it all, `P (dP - delta)` is a difference of nearly equal terms, one of them from the stored result: gradients of `q` and `k` lose three bits more.
+/// On a GPU a reference may stand for the maximum; that key's weight is then not 1 but up to `2^8`, and rounded to 16 bits before it multiplies
+/// `v`, so that the terms differ by a rounding of that type.
 pub fn large_logits(device: &Device) {
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         for scope in [Scope::None, Scope::Marginal] {
@@ -31,7 +34,10 @@ pub fn large_logits(device: &Device) {
             for m in measured {
                 let allowed = match m.name {
                     "out" | "grad_v" => tolerance(dtype).max(largest * 2f64.powi(-24)),
-                    "grad_q" | "grad_k" => 8.0 * tolerance(dtype).max(largest * 2f64.powi(-24)),
+                    "grad_q" | "grad_k" => {
+                        let weight = if device.space() == Space::Host { 0.0 } else { rounding(dtype) };
+                        (8.0 * tolerance(dtype).max(largest * 2f64.powi(-24))).max(128.0 * weight)
+                    }
                     _ => m.tolerance,
                 };
                 assert!(
@@ -42,6 +48,15 @@ pub fn large_logits(device: &Device) {
                 );
             }
         }
+    }
+}
+
+/// How far rounding to a type is off, relatively; 0 where weights are not rounded.
+fn rounding(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F16 => 2f64.powi(-11),
+        Dtype::Bf16 => 2f64.powi(-8),
+        _ => 0.0,
     }
 }
 
