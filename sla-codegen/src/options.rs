@@ -146,7 +146,7 @@ pub struct Options {
     pub ctas_per_sm: Option<u32>,
     /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
     pub held_in_registers: Option<bool>,
-    /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; chosen from the size of the tiles when absent.
+    /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; they do not when absent.
     pub pair: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
