@@ -12,7 +12,7 @@
 
 use crate::analysis::{DotOperand, TensorUse, ahead_slice, box_axes, dot_operand, dot_size, tensor_uses};
 use sla_dsl::diag::Loc;
-use sla_dsl::ir::{BlockId, Effect, Elem, Kernel, OpCode, OpId, Scalar, Type, Value};
+use sla_dsl::ir::{BlockId, Effect, Elem, Kernel, Op, OpCode, OpId, Scalar, Type, Value};
 use std::collections::{HashMap, HashSet};
 
 /// A tile in shared memory.
@@ -373,16 +373,11 @@ impl<'k> Finder<'k> {
         let rows = size[0] / loads.len();
         let copied = |&load: &OpId| {
             let (op, ty) = (k.op(load), k.ty(k.op(load).results[0]));
-            let axes = box_axes(op, ty);
             k.param_of(op.operands[0]) == Some(param)
                 && ty.shape() == Some(&[rows, size[1]])
-                && axes.len() <= 5
-                && axes.last() == Some(&Some(1))
-                && axes.contains(&Some(0))
+                && self.is_box(op, param, ty)
         };
         let ok = self.tensors[param].read_only()
-            && k.params[param].memory.packed
-            && k.params[param].memory.aligned
             && loads.iter().all(copied)
             && rows.is_multiple_of(8)
             && size[0] <= 256
@@ -478,18 +473,24 @@ impl<'k> Finder<'k> {
         else {
             return false;
         };
-        let axes = box_axes(op, k.ty(op.operands[1]));
         let uses = self.tensors[param];
         elem.is_half()
             && shape.len() == 2
             && shape[0] == rows
             && shape[1].is_multiple_of(64)
-            && k.params[param].memory.packed
-            && k.params[param].memory.aligned
+            && self.is_box(op, param, k.ty(op.operands[1]))
+            && (uses.loads, uses.stores, uses.atomics) == (0, 1, 0)
+    }
+
+    /// Whether the hardware can copy a tile of rank 2 from or to the box of a tensor: a packed and aligned one of at most five axes, whose last one the
+    /// tile's columns follow.
+    fn is_box(&self, op: &Op, param: usize, tile: &Type) -> bool {
+        let (memory, axes) = (self.k.params[param].memory, box_axes(op, tile));
+        memory.packed
+            && memory.aligned
             && axes.len() <= 5
             && axes.last() == Some(&Some(1))
             && axes.contains(&Some(0))
-            && (uses.loads, uses.stores, uses.atomics) == (0, 1, 0)
     }
 }
 
