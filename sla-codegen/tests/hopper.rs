@@ -26,9 +26,14 @@ fn count(kernel: &Kernel, code: OpCode) -> usize {
 #[test]
 fn shipped_shapes_are_scheduled() {
     // Name, roles, rings, products: a flash step has two in the first step, two in the loop, one after it.
-    for (name, roles, rings, products) in
-        [("flash_128", 4, 4, 4), ("flash_causal", 3, 4, 4), ("sparse", 4, 5, 4), ("matmul", 3, 3, 2)]
-    {
+    for (name, roles, rings, products) in [
+        ("flash_128", 4, 4, 4),
+        ("flash_causal", 3, 4, 4),
+        ("sparse", 4, 5, 4),
+        ("matmul", 3, 3, 2),
+        ("sla_128", 4, 6, 5),
+        ("sla_64_d64", 3, 6, 5),
+    ] {
         let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
         verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
@@ -246,8 +251,8 @@ fn tiles_joined_by_columns_are_refused() {
 fn every_step_of_the_protocol_is_needed() {
     let mut unseen = Vec::new();
     let mut tried = 0;
-    let with_producers =
-        ["flash_128", "flash_causal", "sparse", "matmul"].map(|name| (name, scheduled(name)));
+    let with_producers = ["flash_128", "flash_causal", "sparse", "matmul", "sla_128", "sla_64_d64"]
+        .map(|name| (name, scheduled(name)));
     let own = ["flash_64_d128", "sparse_64_d64", "matmul_64"];
     let own = own.map(|name| (name, schedule(&kernel(name), &self_loading())));
     let pairs = ["sparse", "sparse_64_d64"].map(|name| (name, schedule(&kernel(name), &with_pairs(true))));

@@ -70,7 +70,7 @@ pub const ALL: &[Entry] = &[
         ],
     },
     Entry { def: &totals::block_total, defaults: &[("BX", Const::Int(1024))] },
-    Entry { def: &projection::fold_projection, defaults: &[D, ("BACK", Const::Bool(false))] },
+    Entry { def: &projection::fold_projection, defaults: &[S, D, ("BACK", Const::Bool(false))] },
     Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },

@@ -5,19 +5,19 @@
 
 use sla_dsl::prelude::*;
 
-/// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`; f32.
+/// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`; multiplied in f32, stored as `S`.
 #[kernel(dims(X), grid(i in X))]
-pub fn fold_projection<const D: usize, const BACK: bool>(
+pub fn fold_projection<S: Float, const D: usize, const BACK: bool>(
     x: &Tensor<f32, { [X, D, D] }>,
     weight: &Tensor<f32, { [D, D] }>,
-    out: &mut Tensor<f32, { [X, D, D] }>,
+    out: &mut Tensor<S, { [X, D, D] }>,
 ) {
     let x = x.at(i).block::<D>(0).load();
     let mut w = weight.block::<D>(0).load();
     if !BACK {
         w = w.t();
     }
-    out.at(i).block::<D>(0).store(dot(x, w));
+    out.at(i).block::<D>(0).store(dot(x, w).cast::<S>());
 }
 
 /// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.

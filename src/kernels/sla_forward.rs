@@ -3,6 +3,9 @@
 //! `O = O^s + φ(Q) H' / (φ(Q) Z + eps) + bias`, where `O^s` is the softmax attention over the row's list, `Z` the summed features of the keys that the
 //! linear branch covers and `H'` their state with the projection folded in. A zero denominator gives a zero quotient.
 //! `H'` and `Z` have one entry for every `RQ` query blocks, or one for all of them (`SM = 1`).
+//!
+//! `H'` comes in the type `S` that the branch multiplies in, so that a GPU can copy it to shared memory as it is. Rounding it to bf16 once changes
+//! an output by as much as rounding `φ(Q)` or the output itself does.
 
 use super::feature_map::{HEDGEHOG, feature};
 use sla_dsl::prelude::*;
@@ -29,7 +32,7 @@ pub fn sla_fwd<
     index: &Tensor<i32, { [B, H, LQ.div_ceil(BQ), W] }>,
     count: &Tensor<i32, { [B, H, LQ.div_ceil(BQ)] }>,
     w: &Tensor<f32, { [H, D, D] }>,
-    folded: &Tensor<f32, { [B, H, SM, P, D, D] }>,
+    folded: &Tensor<S, { [B, H, SM, P * D, D] }>,
     sums: &Tensor<f32, { [B, H, SM, P, D] }>,
     bias: &Tensor<f32, { [D] }>,
     out: &mut Tensor<T, { [B, H, LQ, D] }>,
@@ -63,7 +66,7 @@ pub fn sla_fwd<
         let mut den = full::<f32>([BQ, 1], 0.0) + eps;
         for p in unroll(0..P) {
             let f = feature(x * (1 - 2 * p), PHI);
-            num += dot(f.cast::<S>(), folded.at(b, h, at, p).block::<D>(0).load().cast::<S>());
+            num += dot(f.cast::<S>(), folded.at(b, h, at).block::<D>(p).load());
             den += (f * sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0)).sum(1);
         }
         let rden = select(den == 0.0, 0.0, 1.0 / den);

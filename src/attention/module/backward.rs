@@ -50,7 +50,21 @@ impl Sla {
         same("the saved output", &saved.sparse_out, t, q.shape())?;
         same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
-        let consts = self.kernel_consts(t, d, saved.tiles, saved.state_blocks);
+        let tiles = self.tiles(d);
+        // The forward may have worked on larger tiles, and with a rounded state.
+        let (mask, lists) = if tiles == saved.tiles {
+            (saved.mask.clone(), saved.lists.clone())
+        } else {
+            let mask = self.refine(&forward.mask, tiles, lq, k.shape()[2])?;
+            let lists = self.lists(&mask)?;
+            (mask, lists)
+        };
+        let folded = if saved.linear.folded.elem() == Elem::F32 {
+            saved.linear.folded.reshape(saved.linear.state.shape())?
+        } else {
+            self.fold(&saved.linear.state, &saved.weights, false, Elem::F32)?
+        };
+        let consts = self.kernel_consts(t, Elem::F32, d, tiles, saved.state_blocks);
         let w = self.phi_weight(h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
@@ -61,7 +75,7 @@ impl Sla {
             read(&saved.sparse_out),
             read(grad_out),
             read(&w),
-            read(&saved.linear.folded),
+            read(&folded),
             read(&saved.linear.sums),
             write(&mut delta),
             write(&mut delta_linear),
@@ -79,10 +93,10 @@ impl Sla {
             read(grad_out),
             read(&forward.lse),
             read(&delta),
-            read(&saved.lists.index),
-            read(&saved.lists.count),
+            read(&lists.index),
+            read(&lists.count),
             read(&w),
-            read(&saved.linear.folded),
+            read(&folded),
             read(&saved.linear.sums),
             read(&delta_linear),
             read(&rden),
@@ -115,7 +129,7 @@ impl Sla {
             } else {
                 (grad_folded, grad_sums)
             };
-            let grad_h = self.fold(&grad_folded, &saved.weights, true)?;
+            let grad_h = self.fold(&grad_folded, &saved.weights, true, Elem::F32)?;
             let projection = self.weight_grad(&grad_folded, &saved.linear.state)?;
             let bias = self.bias_grad(grad_out)?;
             if self.config.scope() == Scope::All {
@@ -133,7 +147,7 @@ impl Sla {
             )
         };
 
-        let lists = self.lists(&saved.mask.transpose(2, 3)?)?;
+        let lists = self.lists(&mask.transpose(2, 3)?)?;
         let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
         let args = [
             read(q),

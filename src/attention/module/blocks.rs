@@ -3,7 +3,9 @@
 use super::Sla;
 use super::run::{elem, int, read, run, size, switch, write};
 use super::shapes::rank_4;
+use crate::attention::config::FeatureMap;
 use crate::kernels::{mask_lists, router};
+use sla_codegen::{Arch, Target};
 use sla_dsl::ir::Elem;
 use sla_dsl::launch::Space;
 use sla_runtime::{DynTensor, RuntimeError};
@@ -72,6 +74,24 @@ impl Sla {
             return Tiles { q: 64, k: 64 };
         }
         Tiles { q: blocks.q(), k: blocks.k() }
+    }
+
+    /// The tiles of the forward: those of attention, or the configured blocks where it runs by roles.
+    pub(super) fn forward_tiles(&self, elem: Elem, d: usize) -> Tiles {
+        let blocks = self.config.blocks();
+        if self.by_roles(elem) { Tiles { q: blocks.q(), k: blocks.k() } } else { self.tiles(d) }
+    }
+
+    /// Whether the forward runs by roles: in bf16 on Hopper, unless features are projected. In f16 a state does not fit the type's range.
+    fn by_roles(&self, elem: Elem) -> bool {
+        self.device.target() == Some(Target::Cuda(Arch::Sm90a))
+            && elem == Elem::BF16
+            && self.config.phi() != FeatureMap::Hedgehog
+    }
+
+    /// The type in which the forward multiplies features by states: halves where it runs by roles.
+    pub(super) fn folded_elem(&self, elem: Elem) -> Elem {
+        if self.by_roles(elem) { Elem::BF16 } else { Elem::F32 }
     }
 
     /// The blocks that have a state each: the configured ones, or the tiles where a GPU has not the shared memory for more (f32 at D = 128).

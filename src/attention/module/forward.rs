@@ -2,7 +2,7 @@
 
 use super::blocks::Tiles;
 use super::linear::LinearState;
-use super::run::{float, read, run, size, switch, write};
+use super::run::{elem, float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
 use super::{Lists, Sla, Weights};
 use crate::attention::config::Scope;
@@ -28,7 +28,7 @@ pub struct Forward {
 #[derive(Clone, Debug)]
 pub struct Saved {
     pub(super) sparse_out: DynTensor,
-    /// The mask over the tiles that the kernels of attention work on.
+    /// The mask over the tiles that the forward worked on.
     pub(super) mask: DynTensor,
     pub(super) tiles: Tiles,
     /// The mask over the blocks that have a state each.
@@ -39,7 +39,7 @@ pub struct Saved {
     pub(super) weights: Weights,
 }
 
-/// The type in which the linear branch multiplies features by states.
+/// The type in which the backward multiplies features by states.
 pub(super) const STATE_ELEM: (&str, Const) = ("S", Const::Elem(Elem::F32));
 
 impl Sla {
@@ -69,7 +69,7 @@ impl Sla {
             }
             None => self.route(q, k)?,
         };
-        let (tiles, state_blocks) = (self.tiles(d), self.state_blocks(q.elem(), d));
+        let (tiles, state_blocks) = (self.forward_tiles(q.elem(), d), self.state_blocks(q.elem(), d));
         let fine = self.refine(&mask, tiles, q.shape()[2], k.shape()[2])?;
         let state_mask = self.refine(&mask, state_blocks, q.shape()[2], k.shape()[2])?;
         let lists = self.lists(&fine)?;
@@ -79,7 +79,7 @@ impl Sla {
         } else {
             let p = self.parts();
             let (state, sums) = (self.zeros(&[b, h, 1, p, d, d])?, self.zeros(&[b, h, 1, p, d])?);
-            LinearState { folded: state.clone(), state, sums }
+            LinearState { folded: self.of(self.folded_elem(q.elem()), &[b, h, 1, p * d, d])?, state, sums }
         };
         let bias = match &weights.bias {
             Some(bias) => bias.clone(),
@@ -105,12 +105,9 @@ impl Sla {
             float(1.0 / (d as f64).sqrt()),
             float(self.config.eps()),
         ];
-        run(
-            &self.device,
-            &sla_forward::sla_fwd,
-            &self.kernel_consts(q.elem(), d, tiles, state_blocks),
-            &args,
-        )?;
+        let s = self.folded_elem(q.elem());
+        let consts = self.kernel_consts(q.elem(), s, d, tiles, state_blocks);
+        run(&self.device, &sla_forward::sla_fwd, &consts, &args)?;
         drop(args);
         let weights = weights.clone();
         let saved = Saved { sparse_out, mask: fine, tiles, state_mask, state_blocks, lists, linear, weights };
@@ -121,13 +118,14 @@ impl Sla {
     pub(super) fn kernel_consts(
         &self,
         t: Elem,
+        s: Elem,
         d: usize,
         tiles: Tiles,
         states: Tiles,
     ) -> Vec<(&'static str, Const)> {
         let mut consts = self.linear_consts(t, d);
         consts.extend([
-            STATE_ELEM,
+            elem("S", s),
             size("BQ", tiles.q),
             size("SUB", 64),
             size("BK", tiles.k),

@@ -1,9 +1,10 @@
 //! The linear branch's states: per block, summed for each row or for all, with the projection folded in.
 
-use super::run::{read, run, size, switch, write};
+use super::run::{elem, read, run, size, switch, write};
 use super::{Sla, Weights};
 use crate::attention::config::Scope;
 use crate::kernels::{linear_state, mask_product, projection, totals};
+use sla_dsl::ir::Elem;
 use sla_runtime::{DynTensor, RuntimeError};
 
 /// What the linear branch of the forward and backward kernels reads. `SM` is 1 in scope `all`, else the number of query blocks.
@@ -11,7 +12,7 @@ use sla_runtime::{DynTensor, RuntimeError};
 pub(super) struct LinearState {
     /// `[B, H, SM, P, D, D]`: `H`.
     pub state: DynTensor,
-    /// `[B, H, SM, P, D, D]`: `H Wᵀ`.
+    /// `[B, H, SM, P D, D]`: `H Wᵀ`, in the type that the forward multiplies in.
     pub folded: DynTensor,
     /// `[B, H, SM, P, D]`: `Z`.
     pub sums: DynTensor,
@@ -60,7 +61,8 @@ impl Sla {
         run(&self.device, &linear_state::linear_state, &consts, &args)?;
         let state = self.gather_states(&state, mask)?;
         let sums = self.gather_states(&sums, mask)?;
-        let folded = self.fold(&state, weights, false)?;
+        let folded = self.fold(&state, weights, false, self.folded_elem(k.elem()))?;
+        let folded = folded.reshape(&[b, h, state.shape()[2], p * d, d])?;
         Ok(LinearState { state, folded, sums })
     }
 
@@ -91,19 +93,20 @@ impl Sla {
         Ok(out)
     }
 
-    /// Every D x D matrix of `x` times `Wᵀ` (or `W`, going `back`); zeros without a projection.
+    /// Every D x D matrix of `x` times `Wᵀ` (or `W`, going `back`), stored as `s`; zeros without a projection.
     pub(super) fn fold(
         &self,
         x: &DynTensor,
         weights: &Weights,
         back: bool,
+        s: Elem,
     ) -> Result<DynTensor, RuntimeError> {
         let d = x.shape()[x.shape().len() - 1];
         let count = x.count() / (d * d);
-        let mut out = self.zeros(&[count, d, d])?;
+        let mut out = self.of(s, &[count, d, d])?;
         if let Some(w) = &weights.projection {
             let x = x.reshape(&[count, d, d])?;
-            let consts = [size("D", d), switch("BACK", back)];
+            let consts = [elem("S", s), size("D", d), switch("BACK", back)];
             run(&self.device, &projection::fold_projection, &consts, &[read(&x), read(w), write(&mut out)])?;
         }
         Ok(out.reshape(x.shape())?)

@@ -1,6 +1,7 @@
 //! The role that computes: the author's ops in their order, with the loop's products started and waited for as `steps` says.
 //!
-//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, results are stored. Where no
+//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, products after it are made one
+//! by one, results are stored. Where no
 //! producers do, it copies to shared memory too, as `own` says.
 
 use super::Rings;
@@ -8,7 +9,7 @@ use super::own::Refill;
 use super::parts::Parts;
 use super::plan::{Copier, Plan};
 use super::programs::{Ahead, Next, advance, programs, some, start};
-use super::shape::{Product, Shape, Source};
+use super::shape::{Product, Shape, Source, Staged, is_zero};
 use super::steps;
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Type, Value};
@@ -71,11 +72,11 @@ impl Consumer<'_> {
         let at = body.iter().position(|&o| o == self.shape.main).unwrap_or(0);
         let own = self.plan.copier == Copier::Consumer;
         if own {
-            self.shape.scalars.iter().for_each(|&op| w.copy(op));
+            self.shape.scalars.iter().chain(&self.shape.last_scalars).for_each(|&op| w.copy(op));
             self.fill_first(w, flowing);
         }
         let mut staged: HashSet<Value> = HashSet::new();
-        for (i, r) in self.shape.residents.iter().enumerate() {
+        for (i, r) in self.shape.residents.iter().enumerate().filter(|(_, r)| !r.last) {
             w.at(tile.op(r.loads[0]).loc);
             let view = view(w, self.rings.residents[i], self.held[i], r.elem, r.size);
             self.views.push(view);
@@ -121,14 +122,44 @@ impl Consumer<'_> {
         // Here what is read has the stores to arrive in. ptxas keeps such numbers in uniform registers, and waits for them at the end of the
         // straight line of code that they are read in: before the loop that is at once.
         next.look(w);
+        let lasts: Vec<&Staged> = self.shape.residents.iter().filter(|r| r.last).collect();
+        let mut staged: HashSet<Value> = lasts.iter().map(|r| r.value).collect();
         for &id in &body[at + 1..] {
-            match self.shape.sends.iter().position(|&s| s == id) {
-                Some(send) => self.send(w, id, send),
-                None => w.copy(id),
+            let op = tile.op(id);
+            if let Some(send) = self.shape.sends.iter().position(|&s| s == id) {
+                self.send(w, id, send);
+            } else if let Some(product) = self.shape.last.iter().find(|p| p.op == id) {
+                self.last(w, product);
+            } else if op.code == OpCode::Transpose && staged.contains(&op.operands[0]) {
+                staged.extend(&op.results);
+            } else if !lasts.iter().any(|r| r.loads.contains(&id)) {
+                w.copy(id);
             }
         }
         let held = self.held.iter().enumerate().map(|(i, &c)| advance(w, self.rings.residents[i], c));
         held.collect::<Vec<Value>>().into_iter().chain(flowing).collect()
+    }
+
+    /// A product after the loop, from its start to its end. The last one of a resident gives it back.
+    fn last(&mut self, w: &mut Writer<'_>, product: &Product) {
+        let (tile, shape) = (w.tile, self.shape);
+        let op = tile.op(product.op);
+        w.at(op.loc);
+        let Source::Resident(i) = product.b else { return };
+        let first = shape.last.iter().find(|p| p.b == product.b).is_some_and(|p| p.op == product.op);
+        if first {
+            let r = &shape.residents[i];
+            self.views.push(view(w, self.rings.residents[i], self.held[i], r.elem, r.size));
+            self.contents.push(None);
+        }
+        let defs = tile.defs();
+        let acc = op.operands.get(2).filter(|&&v| !is_zero(tile, &defs, v)).map(|&v| w.get(v));
+        let started = self.start(w, std::slice::from_ref(product), &[], &[acc]);
+        let tiles = self.wait(w, &started, 0);
+        w.known.extend(op.results.iter().copied().zip(tiles));
+        if shape.last.iter().rfind(|p| p.b == product.b).is_some_and(|p| p.op == product.op) {
+            w.op(OpCode::Release, &[self.rings.residents[i], self.held[i]], &[], &[]);
+        }
     }
 
     /// A store through shared memory.
@@ -221,10 +252,10 @@ impl Consumer<'_> {
         self.plan.in_registers[resident] && !self.parts.late_residents.contains(&resident)
     }
 
-    /// Gives those residents back for which the condition holds.
+    /// Gives those residents of the loop back for which the condition holds.
     pub fn release_residents(&self, w: &mut Writer<'_>, which: impl Fn(usize) -> bool) {
         for (i, &at) in self.held.iter().enumerate() {
-            if which(i) {
+            if which(i) && !self.shape.residents[i].last {
                 w.op(OpCode::Release, &[self.rings.residents[i], at], &[], &[]);
             }
         }

@@ -7,7 +7,7 @@
 //!
 //! It knows sizes only; what the kernel computes is the shape's business.
 
-use super::shape::{Refusal, Shape, Source, Staged};
+use super::shape::{Product, Refusal, Shape, Source, Staged};
 use crate::{Options, ProgramOrder, ScheduleKind};
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{Elem, Kernel, OpCode, OpId, Value};
@@ -145,7 +145,7 @@ impl Plan {
                 (2..=MAX_OWN).rev().find(room).unwrap_or(1)
             }
             _ if let Some(n) = options.ctas_per_sm => n as usize,
-            1 => 2,
+            1 if fit(2) >= 2 || shape.last.is_empty() => 2,
             _ => 1,
         };
         if fit(ctas_per_sm) < 2 {
@@ -221,7 +221,8 @@ fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> 
     (0..shape.residents.len())
         .map(|i| {
             let mine = Source::Resident(i);
-            let first = products().all(|p| p.b != mine && (p.a != mine || !p.turned[0]));
+            let first =
+                !shape.residents[i].last && products().all(|p| p.b != mine && (p.a != mine || !p.turned[0]));
             let size = kernel.ty(shape.residents[i].value).count() / 2 / (128 * shape.warpgroups as usize);
             let fits = wanted && first && size <= left;
             left -= if fits { size } else { 0 };
@@ -253,18 +254,25 @@ fn sums_held(kernel: &Kernel, shape: &Shape) -> usize {
 /// Registers of a consumer thread that tiles take: its part of accumulators, of first operands and of residents that are read or held, halves in pairs.
 fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     let of = |v: Value| part(kernel, shape, v);
-    let products = || shape.front.iter().chain(&shape.late);
-    let mut left: Vec<Value> = Vec::new();
-    for p in products() {
-        if let Source::Registers(v) = p.a
-            && !left.contains(&v)
-        {
-            left.push(v);
+    let taken = |products: &[&Product]| -> usize {
+        let mut left: Vec<Value> = Vec::new();
+        for p in products {
+            if let Source::Registers(v) = p.a
+                && !left.contains(&v)
+            {
+                left.push(v);
+            }
         }
-    }
+        let sums: usize = products.iter().map(|p| of(kernel.op(p.op).results[0])).sum();
+        sums + left.into_iter().map(of).sum::<usize>()
+    };
+    let in_loop: Vec<&Product> = shape.front.iter().chain(&shape.late).collect();
+    // After the loop its sums are still there, and each product ends before the next one starts.
+    let sums: usize = shape.late.iter().map(|p| of(kernel.op(p.op).results[0])).sum();
+    let after = shape.last.iter().map(|p| sums + taken(&[p])).max().unwrap_or(0);
     let residents = shape.residents.iter().zip(held).filter(|(r, held)| r.read || **held);
     let read: usize = residents.map(|(r, _)| of(r.value)).sum();
-    sums_held(kernel, shape) + left.into_iter().map(of).sum::<usize>() + read
+    taken(&in_loop).max(after) + read
 }
 
 fn bytes(r: &RingPlan) -> usize {

@@ -19,18 +19,30 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, role: &ProducerPl
         programs(w, rings.queue, Ahead::none(), &init, |w, at, program| {
             shape.scalars.iter().for_each(|&op| w.copy(op));
             let (held, flowing) = at.split_at(role.residents.len());
-            let mut next = Vec::new();
-            for (&i, &cursor) in role.residents.iter().zip(held) {
-                fill(w, &shape.residents[i], rings.residents[i], cursor);
-                next.push(advance(w, rings.residents[i], cursor));
-            }
+            let copies = |w: &mut Writer<'_>, last: bool| {
+                let these = |(i, _): &(&usize, &Value)| shape.residents[**i].last == last;
+                let mut next = Vec::new();
+                for (&i, &cursor) in role.residents.iter().zip(held).filter(these) {
+                    fill(w, &shape.residents[i], rings.residents[i], cursor);
+                    next.push(advance(w, rings.residents[i], cursor));
+                }
+                next
+            };
+            let mut next = copies(w, false);
             if role.draws {
                 program.draw(w);
             }
+            let mut flowing = flowing.to_vec();
             if !role.streams.is_empty() {
                 let hi = w.get(w.tile.op(shape.main).operands[1]);
-                next.extend(steps(w, shape, rings, &role.streams, flowing, hi));
+                flowing = steps(w, shape, rings, &role.streams, &flowing, hi);
             }
+            // Their stages are empty when the program before has ended, and nothing else of this program waits for them.
+            if !role.residents.is_empty() {
+                shape.last_scalars.iter().for_each(|&op| w.copy(op));
+                next.extend(copies(w, true));
+            }
+            next.extend(flowing);
             next
         });
     });

@@ -5,7 +5,8 @@
 //!   joined along their rows are one such tile, of two copies;
 //! * *residents*: tiles loaded before the loop for its products;
 //! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
-//! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote.
+//! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote;
+//! * *last* products: after the loop, of a tile in registers and a resident that is loaded after the loop, which is copied while the loop runs.
 //!
 //! A kernel of another shape is refused with the reason, and runs on the schedule of every other architecture. Nothing is decided here about stages,
 //! roles or order.
@@ -28,6 +29,8 @@ pub struct Staged {
     pub elem: Elem,
     /// Whether something other than products reads it.
     pub read: bool,
+    /// Whether it is a resident of last products.
+    pub last: bool,
 }
 
 impl Staged {
@@ -53,7 +56,7 @@ pub enum Source {
     Registers(Value),
 }
 
-/// A matrix product of the loop.
+/// A matrix product of the loop, or after it.
 #[derive(Clone, Debug)]
 pub struct Product {
     /// The dot.
@@ -75,18 +78,22 @@ pub struct Shape {
     pub warpgroups: u32,
     /// Tiles that the loop loads.
     pub streams: Vec<Staged>,
-    /// Tiles loaded before it.
+    /// Tiles loaded before it, then those loaded after it.
     pub residents: Vec<Staged>,
     /// Products whose result the same step uses.
     pub front: Vec<Product>,
     /// Products that add to carried values.
     pub late: Vec<Product>,
+    /// Products after the loop.
+    pub last: Vec<Product>,
     /// For each late product, the carried slot that it adds to.
     pub slots: Vec<usize>,
     /// Ops of the loop that depend on an accumulator, and come before it is added to.
     pub before_late: HashSet<OpId>,
     /// Scalar ops before the loop that every role may copy.
     pub scalars: Vec<OpId>,
+    /// Scalar ops after the loop that the offsets of the last residents come from.
+    pub last_scalars: Vec<OpId>,
     /// Scalar ops of the loop that the streams' offsets come from.
     pub slice: Vec<OpId>,
     /// Stores after the loop that go through shared memory.
@@ -195,7 +202,17 @@ impl<'k> Finder<'k> {
         }
         self.joined(&streams)?;
         let scalars = self.scalars(&body[..at]);
-        let slice = self.slice(region, main, &streams, &residents, &scalars)?;
+        let before_last = residents.len();
+        let last = self.last(&body[at + 1..], rows, &mut residents)?;
+        let all = self.scalars(&[&body[..at], &body[at + 1..]].concat());
+        let wanted: Vec<Value> = residents[before_last..]
+            .iter()
+            .flat_map(|r| &r.loads)
+            .flat_map(|&l| k.op(l).offsets())
+            .copied()
+            .collect();
+        let last_scalars = self.needed(&all[scalars.len()..], &wanted);
+        let slice = self.slice(region, main, &streams, &residents, &scalars, &last_scalars)?;
         let sends = body[at..].iter().copied().filter(|&o| self.can_send(o, rows)).collect();
         Ok(Shape {
             main,
@@ -204,15 +221,17 @@ impl<'k> Finder<'k> {
             residents,
             front,
             late: lates,
+            last,
             slots,
             before_late,
             scalars,
+            last_scalars,
             slice,
             sends,
         })
     }
 
-    /// The only loop with dots, which stands in the body and holds them all.
+    /// The only loop with dots, which stands in the body; other dots stand in the body after it.
     fn main(&self) -> Found<OpId> {
         let k = self.k;
         let mut dots = Vec::new();
@@ -232,12 +251,57 @@ impl<'k> Finder<'k> {
         let Some(main) = holder else {
             return self.refuse(first, "a matrix product outside of a loop over blocks");
         };
-        match dots.iter().find(|(b, _)| *b != block) {
-            Some(&(_, other)) => {
-                self.refuse(other, "a matrix product outside of the loop that holds the others")
-            }
+        // The walk is in program order, so those of the body stand after the loop.
+        match dots.iter().find(|(b, _)| *b != block && *b != k.body) {
+            Some(&(_, other)) => self
+                .refuse(other, "a matrix product inside another region than the loop that holds the others"),
             None => Ok(main),
         }
+    }
+
+    /// The products after the loop; their second operands become residents.
+    fn last(&self, after: &[OpId], rows: usize, residents: &mut Vec<Staged>) -> Found<Vec<Product>> {
+        let k = self.k;
+        let mut products = Vec::new();
+        for &op in after.iter().filter(|&&o| k.op(o).code == OpCode::Dot) {
+            let [m, n, kk] = dot_size(k, &self.defs, op);
+            if m != rows || !n.is_multiple_of(8) || n > 256 || !kk.is_multiple_of(16) {
+                let reason = format!("a product of [{m}, {kk}] by [{kk}, {n}] after a loop over {rows} rows");
+                return self.refuse(op, reason);
+            }
+            let [left, right] = [0, 1].map(|index| dot_operand(k, &self.defs, op, index));
+            if left.transposed || !k.ty(left.value).elem().is_some_and(Elem::is_half) {
+                return self.refuse(op, "a product after the loop whose first operand is f32, or transposed");
+            }
+            let alone = |s: &Staged| !s.read && s.loads.len() == 1 && after.contains(&s.loads[0]);
+            let Some(staged) = self.staged(right.value).filter(alone) else {
+                let reason = "a product after the loop whose second operand is not loaded for it, after the loop, from a packed and aligned tensor \
+                              of halves";
+                return self.refuse(op, reason);
+            };
+            let at = residents.iter().position(|r| r.value == staged.value).unwrap_or_else(|| {
+                residents.push(Staged { last: true, ..staged });
+                residents.len() - 1
+            });
+            let (a, b) = (Source::Registers(left.value), Source::Resident(at));
+            products.push(Product { op, a, b, turned: [false, right.transposed] });
+        }
+        Ok(products)
+    }
+
+    /// Those of `ops`, in their order, that the values come from.
+    fn needed(&self, ops: &[OpId], values: &[Value]) -> Vec<OpId> {
+        let mut wanted: HashSet<Value> = values.iter().copied().collect();
+        let mut found = Vec::new();
+        for &id in ops.iter().rev() {
+            let op = self.k.op(id);
+            if op.results.iter().any(|r| wanted.contains(r)) {
+                wanted.extend(&op.operands);
+                found.push(id);
+            }
+        }
+        found.reverse();
+        found
     }
 
     /// The carried slots that dots add to, and those dots.
@@ -386,7 +450,7 @@ impl<'k> Finder<'k> {
         let part = |&l: &OpId| l != made && users(k.op(l).results[0]).iter().any(|&u| u != made);
         let read = loads.iter().any(part)
             || users(value).iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
-        ok.then_some(Staged { loads, value, size, elem, read })
+        ok.then_some(Staged { loads, value, size, elem, read, last: false })
     }
 
     /// Joined tiles have no other place than a stage of a ring.
@@ -429,6 +493,7 @@ impl<'k> Finder<'k> {
         streams: &[Staged],
         residents: &[Staged],
         scalars: &[OpId],
+        last_scalars: &[OpId],
     ) -> Found<Vec<OpId>> {
         let k = self.k;
         let mut known: HashSet<Value> = k.block(k.body).args.iter().copied().collect();
@@ -438,8 +503,10 @@ impl<'k> Finder<'k> {
             return self
                 .refuse(self.defs[v.index()].unwrap_or(main), "a bound of the loop that tiles decide");
         }
+        let last: HashSet<Value> = last_scalars.iter().flat_map(|&s| k.op(s).results.clone()).collect();
         for r in residents {
-            let placed = |&&l: &&OpId| k.op(l).offsets().iter().any(|v| !known.contains(v));
+            let known = |v: &Value| known.contains(v) || r.last && last.contains(v);
+            let placed = |&&l: &&OpId| k.op(l).offsets().iter().any(|v| !known(v));
             if let Some(&load) = r.loads.iter().find(placed) {
                 return self.refuse(load, "a place that tiles decide");
             }
