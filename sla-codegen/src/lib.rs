@@ -16,6 +16,7 @@ pub mod ptxas;
 mod setting;
 mod stage;
 pub mod target;
+mod toolchain;
 
 pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use dump::dump;
@@ -25,3 +26,4 @@ pub use pipeline::{compile, emit, optimise};
 pub use setting::SettingError;
 pub use stage::Stage;
 pub use target::nvptx::{DeviceLog, DeviceReport};
+pub use toolchain::toolchain;

@@ -3,9 +3,10 @@
 //! Tools are looked for in three places: a variable (`SLA_PTXAS`, `SLA_NVDISASM`), `.tools/bin` of the working directory or one
 //! above it (where `cargo xtask setup` puts them), and `PATH`.
 
-use crate::Dumps;
+use crate::{DiskCache, Dumps};
 use sla_codegen::Tools;
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Where the external tools are. A path given by a variable is taken as it is: what it names is only started when it is needed.
@@ -21,6 +22,22 @@ pub fn checks() -> bool {
 /// Where kernels are dumped as they are compiled, from `SLA_DUMP`: a folder, or `FOLDER,TEXT` for kernels whose names contain the text.
 pub fn dumps() -> Option<Dumps> {
     Dumps::parse(env::var_os("SLA_DUMP")?.to_str()?)
+}
+
+/// Where compiled kernels are kept, from `SLA_CACHE`: a folder, or nothing for `0` and `off`; without it `sla` in the user's folder of
+/// caches (`XDG_CACHE_HOME`, or `.cache` at home). It holds at most `SLA_CACHE_MB` MiB, or 1024.
+pub fn disk_cache() -> Option<DiskCache> {
+    let limit = env::var("SLA_CACHE_MB").ok().and_then(|v| v.trim().parse().ok()).unwrap_or(1024u64);
+    let folder = cache_folder(env::var_os("SLA_CACHE").as_deref(), dirs::cache_dir())?;
+    Some(DiskCache::new(folder, limit.saturating_mul(1 << 20)))
+}
+
+fn cache_folder(chosen: Option<&OsStr>, user: Option<PathBuf>) -> Option<PathBuf> {
+    match chosen {
+        Some(off) if off == "0" || off == "off" => None,
+        Some(folder) if !folder.is_empty() => Some(folder.into()),
+        _ => user.map(|folder| folder.join("sla")),
+    }
 }
 
 /// Threads for programs of the host, from `SLA_THREADS` or `RAYON_NUM_THREADS`; one per core when neither holds a positive number.
@@ -65,6 +82,17 @@ mod tests {
         assert_eq!(search(), Some(own.join("ptxas")));
         assert_eq!(find("absent", &deep, [other.clone()].into_iter()), None);
         std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn kernels_are_kept_where_the_user_says_or_not_at_all() {
+        let user = || Some(PathBuf::from("/u"));
+        let folder = |chosen: &str| cache_folder(Some(OsStr::new(chosen)), user());
+        assert_eq!(cache_folder(None, user()), Some("/u/sla".into()));
+        assert_eq!(cache_folder(None, None), None);
+        assert_eq!(folder(""), Some("/u/sla".into()));
+        assert_eq!(folder("/mine"), Some("/mine".into()));
+        assert_eq!((folder("0"), folder("off")), (None, None));
     }
 
     #[test]

@@ -28,6 +28,7 @@
 
 mod cache;
 mod device;
+mod disk;
 mod dump;
 pub mod env;
 mod error;
@@ -37,6 +38,7 @@ mod tensor;
 pub mod testing;
 
 pub use device::{CudaError, Device, DeviceName, MapRefusal, Mark, Resources, Scrubber};
+pub use disk::{DiskCache, Kept};
 pub use dump::Dumps;
 pub use error::RuntimeError;
 pub use tensor::{DynTensor, Tensor, TensorError};

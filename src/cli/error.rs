@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use thiserror::Error;
 
 use super::bench::BenchCliError;
+use super::cache::CacheError;
 use super::emit::EmitError;
 use crate::attention::{ConfigError, InputError, OperatorError};
 use crate::files::FileError;
@@ -45,6 +46,9 @@ pub enum CliError {
     /// Kernels that cannot be measured.
     #[error(transparent)]
     Bench(#[from] BenchCliError),
+    /// Compiled kernels on disk that cannot be shown or removed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A device that computes something else than the reference.
     #[error(
         "{wrong} of {cases} cases are wrong: {output} of {first} is off by {error:.1e}, needed at most {tolerance:.1e}"

@@ -2,6 +2,7 @@
 
 mod attend;
 mod bench;
+mod cache;
 mod check;
 mod demo;
 mod emit;
@@ -32,6 +33,8 @@ enum Command {
     Attend(attend::Attend),
     /// Time kernels on a device, beside what others have for the same.
     Bench(bench::Bench),
+    /// Show or clear the compiled kernels that are kept on disk.
+    Cache(cache::Cache),
     /// Compare devices with the float64 reference on random problems.
     Check(check::Check),
     /// Denoise the bundled clip by dense attention, by SLA, and by each half of SLA alone.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
         Ok(Cli { command: Command::Bench(bench) }) => bench.run(),
+        Ok(Cli { command: Command::Cache(cache) }) => cache.run(),
         Ok(Cli { command: Command::Check(check) }) => check.run(),
         Ok(Cli { command: Command::Demo(demo) }) => demo.run(),
         Ok(Cli { command: Command::Emit(emit) }) => emit.run(),

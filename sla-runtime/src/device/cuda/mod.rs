@@ -18,10 +18,12 @@ pub(crate) use memory::CudaMemory;
 use super::Resources;
 use crate::RuntimeError;
 use crate::cache::{Compiled, KernelCache, Ready, RecentLaunches};
+use crate::disk::{DiskCache, Entry, Key};
 use crate::slots::pack;
 use code::Code;
 use module::CudaKernel;
 use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
+use sla_dsl::ir::Kernel;
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
 use std::io::Write;
@@ -34,6 +36,8 @@ pub(super) struct CudaDevice {
     tools: Tools,
     cache: KernelCache<CudaKernel>,
     recent: RecentLaunches<CudaKernel>,
+    /// Kernels of earlier processes.
+    disk: Option<Arc<DiskCache>>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
     checks: bool,
 }
@@ -48,17 +52,24 @@ impl CudaDevice {
             minor,
         })?;
         let (tools, checks) = (crate::env::tools(), crate::env::checks());
-        Ok(CudaDevice::new(context, arch, tools, checks))
+        let disk = crate::env::disk_cache().map(Arc::new);
+        Ok(CudaDevice::new(context, arch, tools, disk, checks))
     }
 
     /// Another handle of the same GPU, with checks or without.
     pub fn with_checks(&self, checks: bool) -> CudaDevice {
-        CudaDevice::new(self.context.clone(), self.arch, self.tools.clone(), checks)
+        CudaDevice::new(self.context.clone(), self.arch, self.tools.clone(), self.disk.clone(), checks)
     }
 
-    fn new(context: Arc<CudaContext>, arch: Arch, tools: Tools, checks: bool) -> CudaDevice {
+    fn new(
+        context: Arc<CudaContext>,
+        arch: Arch,
+        tools: Tools,
+        disk: Option<Arc<DiskCache>>,
+        checks: bool,
+    ) -> CudaDevice {
         let (cache, recent) = (KernelCache::new(crate::env::dumps()), RecentLaunches::new());
-        CudaDevice { context, arch, tools, cache, recent, checks }
+        CudaDevice { context, arch, tools, cache, recent, disk, checks }
     }
 
     pub fn checks(&self) -> bool {
@@ -131,17 +142,45 @@ impl CudaDevice {
         bound: &Bound,
         options: &Options,
     ) -> Result<Arc<Compiled<CudaKernel>>, RuntimeError> {
-        self.cache.get(def, consts, options, bound, |kernel| {
-            let none = || CodegenError::NoStage { target: options.target.to_string(), stage: Stage::Ptx };
-            let (Artifact::Gpu(image), Target::Cuda(arch)) =
-                (sla_codegen::compile(kernel, options)?, options.target)
-            else {
-                return Err(none().into());
-            };
-            let code = Code::best(&image.ptx, arch, self.context.capability(), &self.tools);
-            let params = kernel.params.iter().map(|p| p.name.clone()).collect();
-            Ok(CudaKernel::load(&self.context, def.name, params, &image, code)?)
-        })
+        self.cache.get(def, consts, options, bound, |kernel| self.load(def.name, kernel, options))
+    }
+
+    /// Loads a kernel from disk, or compiles it and keeps it there.
+    fn load(
+        &self,
+        name: &'static str,
+        kernel: &Kernel,
+        options: &Options,
+    ) -> Result<CudaKernel, RuntimeError> {
+        let capability = self.context.capability();
+        let params = || kernel.params.iter().map(|p| p.name.clone()).collect();
+        // Kernels that check have a log, which is not kept.
+        let disk = self.disk.as_deref().filter(|_| !options.checks);
+        let disk = disk.map(|disk| (disk, Key::new(kernel, options, &self.tools, capability)));
+        if let Some(Entry { image, code, report, .. }) = disk.as_ref().and_then(|(d, key)| d.get(key)) {
+            let code = Code { bytes: code, report, refused: None };
+            // What does not load is compiled again.
+            if let Ok(loaded) = CudaKernel::load(&self.context, name, params(), &image, code) {
+                return Ok(loaded);
+            }
+        }
+        let none = || CodegenError::NoStage { target: options.target.to_string(), stage: Stage::Ptx };
+        let (Artifact::Gpu(image), Target::Cuda(arch)) =
+            (sla_codegen::compile(kernel, options)?, options.target)
+        else {
+            return Err(none().into());
+        };
+        let code = Code::best(&image.ptx, arch, capability, &self.tools);
+        let (bytes, report) = (code.bytes.clone(), code.report.clone());
+        let loaded = CudaKernel::load(&self.context, name, params(), &image, code)?;
+        if let Some((disk, key)) = disk {
+            let title = format!("{name} for {}", arch.name());
+            if let Some(warning) = disk.put(&key, &Entry { title, image, code: bytes, report }) {
+                // A closed stream is no reason to stop.
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            }
+        }
+        Ok(loaded)
     }
 }
 

@@ -1,0 +1,19 @@
+//! Which compiler this is: part of the name of whatever it makes, where that is kept.
+
+/// This crate's version and sources, and LLVM's version. Two compilers that say the same make the same of a kernel and its options.
+pub fn toolchain() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("sla {} {} llvm {major}.{minor}.{patch}", env!("CARGO_PKG_VERSION"), env!("SLA_SOURCES"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_names_sources_and_llvm() {
+        let text = super::toolchain();
+        let words: Vec<&str> = text.split(' ').collect();
+        let ["sla", version, sources, "llvm", llvm] = words[..] else { panic!("{text}") };
+        assert_eq!((version, sources.len()), (env!("CARGO_PKG_VERSION"), 16));
+        assert!(llvm.starts_with("22."), "{llvm}");
+    }
+}
