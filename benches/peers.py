@@ -5,11 +5,13 @@ package fastvideo-kernel (its triton_kernels/sla_triton.py is the kernel of thu-
 said to be absent, and so is what cannot run a case.
 
 peers.py --cases JSON [--device N] [--seed S] prints one JSON object a line: {"versions": {...}}, then for every case and peer
-{"case", "peer", "note", "ms", "tflops"} or {"case", "peer", "absent"}. A case is {"name", "what": "dense" | "sparse" | "matmul", ...} with
-"shape" [B, H, L, D], "blocks" [BQ, BK] and "kept" [fewest, most] blocks of a row, or "sizes" [M, N, K].
+{"case", "peer", "note", "ms", "tflops"} or {"case", "peer", "absent"}. A case is {"name", "pass": "fwd" | "bwd", "what": "dense" | "sparse" | "module" |
+"matmul", ...} with "shape" [B, H, L, D], "blocks" [BQ, BK] and "kept" [fewest, most] blocks of a row, "call": "router" | "all" | "marginal", or
+"sizes" [M, N, K].
 
 bf16, normal inputs. A figure is the median over launches between two events, each after 256 MB were overwritten, 0.25 s of them after a rest and 0.06 s of
-warming up. TFLOP/s counts work done: 4 D for each pair of a query and a key it attends to, 2 M N K for a product.
+warming up; of gradients that of autograd's backward alone, or of the peer's own call where it has one. TFLOP/s counts work done: 4 D for each pair of a
+query and a key it attends to, 10 D for its gradients, 2 M N K for a product; of the module critical pairs alone.
 """
 
 import argparse
@@ -53,6 +55,12 @@ class Bench:
         generator = self.torch.Generator(device=self.device).manual_seed(self.seed)
         make = lambda: self.torch.randn(shape, device=self.device, dtype=self.torch.bfloat16, generator=generator)
         return [make() for _ in range(count)]
+
+    def leaves(self, case, turned=False):
+        """Queries, keys and values of a case, with gradients where these are asked for; `turned` has tokens before heads."""
+        made = self.normal(*case["shape"], count=3)
+        made = [t.transpose(1, 2).contiguous() for t in made] if turned else made
+        return [t.requires_grad_(case["pass"] == "bwd") for t in made]
 
     def event(self):
         event = self.torch.cuda.Event(enable_timing=True)
@@ -103,6 +111,30 @@ def pairs(mask, length, bq, bk):
     return float((total * weights).sum())
 
 
+class Run:
+    """What is timed: a call that gives an output, and for gradients its leaves, or a call of its own."""
+
+    def __init__(self, forward, leaves=(), work=0.0, note=None, backward=None):
+        self.forward, self.leaves, self.work, self.note, self.backward = forward, leaves, work, note, backward
+
+    def ms(self, bench, gradients):
+        if not gradients:
+            with bench.torch.no_grad():
+                return bench.median_ms(self.forward), self.work
+        if self.backward is not None:
+            return bench.median_ms(self.backward), 2.5 * self.work
+        out = self.forward()
+        out = out[0] if isinstance(out, (tuple, list)) else out
+        (grad,) = bench.normal(*out.shape)
+
+        def step():
+            for leaf in self.leaves:
+                leaf.grad = None
+            out.backward(grad, retain_graph=True)
+
+        return bench.median_ms(step), 2.5 * self.work
+
+
 def dense_peers(bench, case):
     torch, shape = bench.torch, case["shape"]
     batch, heads, length, dim = shape
@@ -111,15 +143,19 @@ def dense_peers(bench, case):
     def sdpa(backend):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        q, k, v = bench.normal(*shape, count=3)
-        with sdpa_kernel(getattr(SDPBackend, backend)):
-            return bench.median_ms(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)), work, None
+        q, k, v = bench.leaves(case)
+
+        def forward():
+            with sdpa_kernel(getattr(SDPBackend, backend)):
+                return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+        return Run(forward, (q, k, v), work)
 
     def cute():
         from flash_attn.cute.interface import flash_attn_func
 
-        q, k, v = [t.transpose(1, 2).contiguous() for t in bench.normal(*shape, count=3)]
-        return bench.median_ms(lambda: flash_attn_func(q, k, v)), work, None
+        q, k, v = bench.leaves(case, turned=True)
+        return Run(lambda: flash_attn_func(q, k, v), (q, k, v), work)
 
     return [
         ("FlashAttention-2", lambda: sdpa("FLASH_ATTENTION")),
@@ -152,11 +188,11 @@ def sparse_peers(bench, case):
 
         if kept[0] != kept[1]:
             raise Cannot("its rows have one length")
-        q, k, v = bench.normal(*shape, count=3)
+        q, k, v = bench.leaves(case)
         mask, work = random_mask(bq, bk, kept)
         index = bench.lists(mask)[1][..., : kept[0]].long().contiguous()
         mask = mask.to(torch.int8)
-        return bench.median_ms(lambda: _attention.apply(q, k, v, mask, index, kept[0], bq, bk)), work, None
+        return Run(lambda: _attention.apply(q, k, v, mask, index, kept[0], bq, bk), (q, k, v), work)
 
     def vsa():
         os.environ["FASTVIDEO_KERNEL_VSA_FORCE_TRITON"] = os.environ["FASTVIDEO_VSA_TRITON"] = "1"
@@ -165,43 +201,95 @@ def sparse_peers(bench, case):
         if (bq, bk) != (64, 64) or length % 64:
             raise Cannot("it has whole blocks of 64x64 only")
         module = sys.modules["fastvideo_kernel.block_sparse_attn"]
-        q, k, v = bench.normal(*shape, count=3)
+        q, k, v = bench.leaves(case)
         mask, work = random_mask(64, 64, kept)
         count, index = bench.lists(mask)
         size = torch.full((length // 64,), 64, device=bench.device, dtype=torch.int32)
         index = index[..., : kept[1]].contiguous()
         run = lambda: module.block_sparse_attn_from_indices(q, k, v, index, count, size)
-        return bench.median_ms(run), work, None
+        return Run(run, (q, k, v), work)
 
     def flex():
         from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
         mask, work, note = wide()
-        q, k, v = bench.normal(*shape, count=3)
+        q, k, v = bench.leaves(case)
         count, index = bench.lists(mask)
         none = torch.zeros_like(count), torch.zeros_like(index)
         blocks = BlockMask.from_kv_blocks(*none, count, index, BLOCK_SIZE=(128, 128))
         compiled = torch.compile(flex_attention)
-        return bench.median_ms(lambda: compiled(q, k, v, block_mask=blocks)), work, note
+        return Run(lambda: compiled(q, k, v, block_mask=blocks), (q, k, v), work, note)
 
     def cute():
         from flash_attn.cute.block_sparsity import BlockSparseTensorsTorch
-        from flash_attn.cute.interface import _flash_attn_fwd
+        from flash_attn.cute.interface import _flash_attn_bwd, _flash_attn_fwd
 
         mask, work, note = wide()
-        q, k, v = [t.transpose(1, 2).contiguous() for t in bench.normal(*shape, count=3)]
-        count, index = bench.lists(mask)
-        lists = BlockSparseTensorsTorch(
-            full_block_cnt=count,
-            full_block_idx=index,
-            mask_block_cnt=torch.zeros_like(count),
-            mask_block_idx=torch.zeros_like(index),
-            block_size=(128, 128),
-        )
+        q, k, v, grad = [t.transpose(1, 2).contiguous() for t in bench.normal(*shape, count=4)]
+
+        def tensors(mask):
+            count, index = bench.lists(mask)
+            return BlockSparseTensorsTorch(
+                full_block_cnt=count,
+                full_block_idx=index,
+                mask_block_cnt=torch.zeros_like(count),
+                mask_block_idx=torch.zeros_like(index),
+                block_size=(128, 128),
+            )
+
+        lists = tensors(mask)
         options = dict(tile_mn=(128, 128), block_sparse_tensors=lists, causal=False, return_lse=True)
-        return bench.median_ms(lambda: _flash_attn_fwd(q, k, v, **options)), work, note
+        forward = lambda: _flash_attn_fwd(q, k, v, **options)
+        if case["pass"] == "fwd":
+            return Run(forward, (), work, note)
+        out, lse = forward()[:2]
+        options = dict(softmax_scale=dim**-0.5, block_sparse_tensors=tensors(mask.transpose(2, 3).contiguous()))
+        return Run(forward, (), work, note, lambda: _flash_attn_bwd(q, k, v, out, grad, lse, **options))
 
     return [("SLA (Triton)", sla), ("VSA (Triton)", vsa), ("FlexAttention", flex), ("FA-CuTe", cute)]
+
+
+def module_peers(bench, case):
+    torch, shape = bench.torch, case["shape"]
+    batch, heads, length, dim = shape
+    (bq, bk), (topk, _) = case["blocks"], case["kept"]
+
+    def routed(q, k):
+        """SLA's router: means of blocks, those of k without the mean of all, and the highest scores of each row."""
+        centred = k - k.mean(dim=-2, keepdim=True)
+        pool = lambda x, block: x.view(batch, heads, length // block, block, dim).mean(3, dtype=torch.float32).to(x.dtype)
+        score = pool(q, bq) @ pool(centred, bk).transpose(-1, -2)
+        index = torch.topk(score, topk, dim=-1, sorted=False).indices
+        return torch.zeros_like(score, dtype=torch.int8).scatter_(-1, index, 1), index
+
+    def sla():
+        if case["call"] == "marginal":
+            raise Cannot("the packaged kernel has scope all only")
+        if length % bq or length % bk:
+            raise Cannot("its router is measured where blocks divide the length")
+        q, k, v = bench.leaves(case)
+        if case["call"] == "router":
+            return Run(lambda: routed(q, k), (), 0.0, "lists of one direction")
+        from fastvideo_kernel.triton_kernels.sla_triton import _attention
+
+        weight = torch.randn(dim, dim, device=bench.device) * dim**-0.5
+        bias = torch.randn(dim, device=bench.device)
+
+        def linear():
+            a, b = torch.softmax(q, -1), torch.softmax(k, -1)
+            state, sums = b.transpose(-1, -2) @ v, b.sum(-2, keepdim=True)
+            return (a @ state) / (1e-5 + (a * sums).sum(-1, keepdim=True))
+
+        def module():
+            with torch.no_grad():
+                mask, index = routed(q, k)
+            sparse = _attention.apply(q, k, v, mask, index, topk, bq, bk)
+            return sparse + torch.nn.functional.linear(linear(), weight.to(q.dtype), bias.to(q.dtype))
+
+        work = 4.0 * dim * batch * heads * length * topk * bk
+        return Run(module, (q, k, v), work)
+
+    return [("SLA (Triton, PyTorch)", sla)]
 
 
 def matmul_peers(bench, case):
@@ -210,12 +298,12 @@ def matmul_peers(bench, case):
     def cublas():
         (a,), (b,) = bench.normal(m, k), bench.normal(k, n)
         out = bench.torch.empty(m, n, device=bench.device, dtype=bench.torch.bfloat16)
-        return bench.median_ms(lambda: bench.torch.matmul(a, b, out=out)), 2.0 * m * n * k, None
+        return Run(lambda: bench.torch.matmul(a, b, out=out), (), 2.0 * m * n * k)
 
     return [("cuBLAS", cublas)]
 
 
-GROUPS = {"dense": dense_peers, "sparse": sparse_peers, "matmul": matmul_peers}
+GROUPS = {"dense": dense_peers, "sparse": sparse_peers, "module": module_peers, "matmul": matmul_peers}
 
 
 def versions():
@@ -251,9 +339,10 @@ def main():
         for peer, run in GROUPS[case["what"]](bench, case):
             row = dict(case=case["name"], peer=peer)
             try:
-                with bench.torch.no_grad():
-                    ms, work, note = run()
-                say(**row, note=note, ms=ms, tflops=work / ms / 1e9)
+                made = run()
+                ms, work = made.ms(bench, case["pass"] == "bwd")
+                say(**row, note=made.note, ms=ms, tflops=work / ms / 1e9)
+                del made
                 bench.torch.cuda.empty_cache()
             except Exception as error:  # a peer that cannot run here is a row too
                 say(**row, absent=str(error) if isinstance(error, Cannot) else reason(error))

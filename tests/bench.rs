@@ -45,8 +45,10 @@ fn every_case_is_checked_timed_and_recorded() {
         ["dense", "dense-ragged", "sparse", "sparse-51", "sparse-uneven", "sparse-ragged", "sparse-64x64"];
     assert_eq!(names, [&needed[..], &["matmul"]].concat());
     for row in rows {
-        let (name, time, errors) = (&row["case"]["name"], &row["time"], &row["errors"]);
-        assert!(errors["out"].as_f64().unwrap() <= errors["tolerance"].as_f64().unwrap(), "{row}");
+        let (name, time) = (&row["case"]["name"], &row["time"]);
+        for error in row["errors"].as_array().unwrap() {
+            assert!(error["error"].as_f64().unwrap() <= error["tolerance"].as_f64().unwrap(), "{row}");
+        }
         assert_eq!(
             (time["ms"]["samples"].as_u64(), time["rounds_ms"].as_array().unwrap().len()),
             (Some(6), 2)
@@ -61,6 +63,57 @@ fn every_case_is_checked_timed_and_recorded() {
 }
 
 #[test]
+fn gradients_and_the_operator_are_checked_timed_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let what = &["--what", "dense,sparse,module", "--pass", "bwd", "--json", "record.json"];
+    let (status, stdout, stderr) = bench(dir.path(), &[SMALL, what]);
+    assert_eq!(status, 0, "{stderr}");
+    let rows = json(&dir.path().join("record.json"))["rows"].clone();
+    let names: Vec<_> =
+        rows.as_array().unwrap().iter().map(|row| row["case"]["name"].as_str().unwrap()).collect();
+    let lists = ["sparse-bwd", "sparse-bwd-128x128", "sparse-bwd-64x64"];
+    assert_eq!(names, [&["dense-bwd"], &lists[..], &["module-all-bwd", "module-marginal-bwd"]].concat());
+    let errors = |row: &serde_json::Value| -> Vec<String> {
+        row["errors"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let parts = |row: &serde_json::Value| -> Vec<String> {
+        row["parts"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for row in &rows.as_array().unwrap()[..4] {
+        assert_eq!(errors(row), ["lse", "out", "delta", "grad_q", "grad_k", "grad_v"]);
+        assert_eq!(parts(row), ["delta", "dq", "dkdv"]);
+        assert!(row["parts"][1]["ms"]["median"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(rows[0]["flops"].as_f64(), Some(10.0 * 2.0 * 192.0 * 192.0 * 64.0));
+    assert_eq!(rows[0]["parts"][2]["flops"].as_f64(), Some(8.0 * 2.0 * 192.0 * 192.0 * 64.0));
+    assert!(stdout.contains("dkdv alone"), "{stdout}");
+    assert!(
+        parts(&rows[4]).is_empty() && errors(&rows[4]).contains(&"grad_proj_weight".to_owned()),
+        "{rows}"
+    );
+
+    let forward = &["--what", "module", "--json", "record.json"];
+    let (status, _, stderr) = bench(dir.path(), &[SMALL, forward]);
+    assert_eq!(status, 0, "{stderr}");
+    let rows = json(&dir.path().join("record.json"))["rows"].clone();
+    let names: Vec<_> =
+        rows.as_array().unwrap().iter().map(|row| row["case"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["router", "module-all", "module-marginal"]);
+    assert_eq!(rows[0]["flops"].as_f64(), Some(0.0));
+}
+
+#[test]
+fn a_variant_may_name_one_of_several_kernels() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = &["--case", "dense-bwd", "--set", "BQ=32,dq.BK=32", "--json", "record.json"];
+    let (status, _, stderr) = bench(dir.path(), &[SMALL, set]);
+    assert_eq!(status, 0, "{stderr}");
+    let rows = json(&dir.path().join("record.json"))["rows"].clone();
+    let consts: Vec<_> = (0..3).map(|i| rows[0]["parts"][i]["consts"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(consts, ["T=bf16, BQ=32, D=64", "T=bf16, BQ=32, BK=32, D=64", "T=bf16, BQ=32, BK=64, D=64"]);
+}
+
+#[test]
 fn variants_are_rows_and_one_that_fails_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let small = &["--case", "matmul", "--set", "", "--set", "BM=64,BK=16", "--json", "record.json"];
@@ -68,7 +121,7 @@ fn variants_are_rows_and_one_that_fails_is_told() {
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("BM=64,BK=16"), "{stdout}");
     let rows = json(&dir.path().join("record.json"))["rows"].clone();
-    let consts: Vec<_> = (0..2).map(|i| rows[i]["consts"].as_str().unwrap().to_owned()).collect();
+    let consts: Vec<_> = (0..2).map(|i| rows[i]["parts"][0]["consts"].as_str().unwrap().to_owned()).collect();
     assert_eq!(consts, ["T=bf16, BM=128, BN=128, BK=32", "T=bf16, BM=64, BN=128, BK=16"]);
 
     let failing = &["--case", "matmul", "--set", "BM=65536", "--set", "BM=32", "--json", "record.json"];
@@ -115,7 +168,7 @@ echo "$*" >arguments
 fn the_cases_are_listed_with_their_goals() {
     let dir = tempfile::tempdir().unwrap();
     let (status, stdout, _) = bench(dir.path(), &[&["--list"]]);
-    assert_eq!((status, stdout.lines().count()), (0, sla::bench::case::ALL.len()));
+    assert_eq!((status, stdout.lines().count()), (0, sla::bench::cases::ALL.len()));
     assert!(stdout.contains("1x12x32768x128 blocks 128x64 25 of 512"), "{stdout}");
     assert!(stdout.contains("at least 700 TFLOP/s") && stdout.contains("within 7 % of sparse"), "{stdout}");
 }
@@ -123,8 +176,8 @@ fn the_cases_are_listed_with_their_goals() {
 #[test]
 fn bad_input_is_refused() {
     refuses(&["--case", "sparce"], &["unknown case `sparce`", "did you mean `sparse`?"]);
-    refuses(&["--what", "dance"], &["'dance'", "dense, sparse, matmul"]);
-    refuses(&["--pass", "bwd"], &["'bwd'", "fwd"]);
+    refuses(&["--what", "dance"], &["'dance'", "dense, sparse, module, matmul"]);
+    refuses(&["--pass", "back"], &["'back'", "fwd, bwd"]);
     refuses(&["--shape", "1,2,3"], &["found `1,2,3`, needed four positive sizes B,H,L,D"]);
     refuses(&["--matmul", "1,0,3"], &["needed three positive sizes M,N,K"]);
     refuses(&["--rounds", "0"], &["--rounds"]);
@@ -135,7 +188,12 @@ fn bad_input_is_refused() {
     refuses(&small(&["--set", "wraps=4"]), &["unknown setting `wraps`", "warps"]);
     refuses(&small(&["--set", "warps=many"]), &["warps is `many`, needed"]);
     let fixed = ["--case", "sparse", "--set", "BQ=64", "--json", "record.json"];
-    refuses(&small(&fixed), &["case sparse has no free constant `BQ`; it has none"]);
+    refuses(&small(&fixed), &["case sparse has no `BQ` to change; it has none"]);
+    refuses(
+        &small(&["--case", "dense-bwd", "--set", "dv.BQ=64"]),
+        &["case dense-bwd has no `dv.BQ` to change", "dq.BQ, dq.BK, dkdv.BQ, dkdv.BK"],
+    );
+    refuses(&small(&["--case", "module-all", "--set", "stages=2"]), &["a call of the operator"]);
     refuses(
         &small(&["--case", "dense", "--set", "BQ=0"]),
         &["constant BQ is `0`, needed a positive whole number"],

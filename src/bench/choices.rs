@@ -7,7 +7,7 @@ use super::case::Work;
 /// How one kernel is best run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Constants by name. Those of lists (`BQ`, `BK` of block-sparse kernels) follow from the case and are not here.
+    /// Constants by name. Those that follow from the case (`BQ`, `BK` of block-sparse kernels) are not here.
     pub consts: &'static [(&'static str, i64)],
     /// Settings of the compiler, as `sla bench --set` takes them.
     pub settings: &'static [(&'static str, &'static str)],
@@ -17,17 +17,22 @@ const fn consts(consts: &'static [(&'static str, i64)]) -> Choice {
     Choice { consts, settings: &[] }
 }
 
-/// The choice for a piece of work on a target; `None` is the interpreter.
-pub fn choose(work: &Work, target: Option<Target>) -> Choice {
+/// The choice for a kernel of a piece of work on a target, the kernel named as in [`super::steps`]; `None` is the interpreter.
+pub fn choose(work: &Work, step: &str, target: Option<Target>) -> Choice {
     let hopper = target == Some(Target::Cuda(Arch::Sm90a));
     let gpu = matches!(target, Some(Target::Cuda(_)));
-    match work {
-        Work::Dense(shape) if hopper && shape.dim == 64 => consts(&[("BQ", 192), ("BK", 128)]),
-        Work::Dense(_) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
-        Work::Dense(_) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
-        Work::Dense(_) => consts(&[("BQ", 64), ("BK", 64)]),
-        Work::Sparse(..) => consts(&[]),
-        Work::Matmul(_) if hopper => consts(&[("BM", 128), ("BN", 256), ("BK", 64)]),
-        Work::Matmul(_) => consts(&[("BM", 128), ("BN", 128), ("BK", 32)]),
+    match (work, step) {
+        (_, "delta") => consts(&[("BQ", 64)]),
+        (Work::Dense(_), "dq") if hopper => consts(&[("BQ", 128), ("BK", 64)]),
+        (Work::Dense(_), "dkdv") if hopper => consts(&[("BQ", 64), ("BK", 128)]),
+        (Work::Dense(_), "dq" | "dkdv") => consts(&[("BQ", 64), ("BK", 64)]),
+        (Work::Dense(shape), _) if hopper && shape.dim == 64 => consts(&[("BQ", 192), ("BK", 128)]),
+        (Work::Dense(_), _) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
+        (Work::Dense(_), _) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
+        (Work::Dense(_), _) => consts(&[("BQ", 64), ("BK", 64)]),
+        (Work::Sparse(..), "dkdv") => consts(&[("SUB", 64)]),
+        (Work::Sparse(..) | Work::Module(..), _) => consts(&[]),
+        (Work::Matmul(_), _) if hopper => consts(&[("BM", 128), ("BN", 256), ("BK", 64)]),
+        (Work::Matmul(_), _) => consts(&[("BM", 128), ("BN", 128), ("BK", 32)]),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use sla_dsl::ir::Elem;
 use sla_runtime::{Device, DynTensor, RuntimeError};
 
-use super::case::{Lists, Shape};
+use super::shape::{Lists, Shape};
 use crate::attention::random::Random;
 
 /// Lists of an attention problem, on the host.
@@ -42,6 +42,28 @@ impl BlockLists {
         BlockLists { shape, lists, width, counts, index }
     }
 
+    /// The lists of the transposed mask: for each block of keys, the blocks of queries that attend to it.
+    pub fn turned(&self) -> BlockLists {
+        let (rows, columns) = (self.rows(), self.shape.length.div_ceil(self.lists.bk));
+        let heads = self.shape.batch * self.shape.heads;
+        let mut turned: Vec<Vec<i32>> = vec![Vec::new(); heads * columns];
+        for head in 0..heads {
+            for row in 0..rows {
+                for &block in self.row(head, row) {
+                    turned[head * columns + block as usize].push(row as i32);
+                }
+            }
+        }
+        let width = turned.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let counts = turned.iter().map(|list| list.len() as i32).collect();
+        let padded = turned.into_iter().flat_map(|mut list| {
+            list.resize(width, 0);
+            list
+        });
+        let lists = Lists { bq: self.lists.bk, bk: self.lists.bq, kept: self.lists.kept };
+        BlockLists { shape: self.shape, lists, width, counts, index: padded.collect() }
+    }
+
     /// Rows of a head.
     pub fn rows(&self) -> usize {
         self.shape.length.div_ceil(self.lists.bq)
@@ -56,6 +78,18 @@ impl BlockLists {
     /// The blocks that a query of a head attends to.
     pub fn of_query(&self, head: usize, query: usize) -> &[i32] {
         self.row(head, query / self.lists.bq)
+    }
+
+    /// Whether any row of a head has a block.
+    pub fn has_block(&self, head: usize, block: usize) -> bool {
+        (0..self.rows()).any(|row| self.row(head, row).binary_search(&(block as i32)).is_ok())
+    }
+
+    /// The queries of a head that attend to a key.
+    pub fn queries_of(&self, head: usize, key: usize) -> impl Iterator<Item = usize> {
+        let block = (key / self.lists.bk) as i32;
+        let rows = (0..self.rows()).filter(move |&row| self.row(head, row).binary_search(&block).is_ok());
+        rows.flat_map(|row| row * self.lists.bq..((row + 1) * self.lists.bq).min(self.shape.length))
     }
 
     /// The keys of a block.
@@ -102,7 +136,7 @@ fn shuffle<T>(values: &mut [T], count: usize, random: &mut Random) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::Kept;
+    use super::super::shape::Kept;
     use super::*;
 
     #[test]
@@ -122,6 +156,24 @@ mod tests {
         assert_eq!(lengths.iter().filter(|&&n| n == 45).count(), 6 * 16);
         assert_ne!(lengths[..32], lengths[32..64], "the halves are mixed");
         assert_eq!(made.keys(63), 4032..4088);
+    }
+
+    #[test]
+    fn turned_lists_have_the_same_pairs() {
+        let shape = Shape { batch: 1, heads: 2, length: 1000, dim: 64 };
+        let made = BlockLists::random(shape, Lists { bq: 128, bk: 64, kept: Kept::Halves(100, 200) }, 1);
+        let turned = made.turned();
+        assert_eq!((turned.rows(), turned.pairs()), (16, made.pairs()));
+        for head in 0..2 {
+            for block in 0..16 {
+                let rows: Vec<i32> = (0..8)
+                    .filter(|&row| made.row(head, row).contains(&(block as i32)))
+                    .map(|r| r as i32)
+                    .collect();
+                assert_eq!(turned.row(head, block), rows);
+            }
+        }
+        assert_eq!(turned.turned().index, made.index);
     }
 
     #[test]

@@ -77,19 +77,29 @@ pub fn measure(python: &Path, cases: &[Case], ordinal: usize, seed: u64) -> Peer
 
 /// A case in the words of the script.
 fn describe(case: &Case) -> serde_json::Value {
+    let what = case.what();
+    let mut fields = json!({ "name": case.name, "pass": case.pass, "what": what });
+    let mut add = |name: &str, value: serde_json::Value| fields[name] = value;
+    if let Some(s) = case.work.shape() {
+        add("shape", json!([s.batch, s.heads, s.length, s.dim]));
+    }
     match case.work {
-        Work::Matmul(sizes) => json!({ "name": case.name, "what": "matmul", "sizes": sizes }),
-        Work::Dense(s) => {
-            let shape = [s.batch, s.heads, s.length, s.dim];
-            json!({ "name": case.name, "what": "dense", "shape": shape })
-        }
+        Work::Matmul(sizes) => add("sizes", json!(sizes)),
+        Work::Dense(_) => {}
         Work::Sparse(s, lists) => {
-            let shape = [s.batch, s.heads, s.length, s.dim];
             let (few, many) = lists.counts(s.length.div_ceil(lists.bk));
-            let blocks = [lists.bq, lists.bk];
-            json!({ "name": case.name, "what": "sparse", "shape": shape, "blocks": blocks, "kept": [few, many] })
+            add("blocks", json!([lists.bq, lists.bk]));
+            add("kept", json!([few, many]));
+        }
+        Work::Module(s, call) => {
+            let config = call.config();
+            let kept = config.counts(s.length.div_ceil(config.blocks().k())).critical;
+            add("blocks", json!([config.blocks().q(), config.blocks().k()]));
+            add("kept", json!([kept, kept]));
+            add("call", json!(call));
         }
     }
+    fields
 }
 
 /// Reads the script's lines; what is none of them is left out, since libraries print what they like.
@@ -109,7 +119,7 @@ fn parse(text: &str) -> Peers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::ALL;
+    use super::super::cases::ALL;
     use super::*;
 
     #[test]
@@ -130,11 +140,16 @@ warming up
 
     #[test]
     fn cases_are_described_with_their_counts() {
-        let sparse = ALL.iter().find(|c| c.name == "sparse-uneven").unwrap();
+        let found = |name: &str| describe(ALL.iter().find(|c| c.name == name).unwrap());
+        let shape = [1, 12, 32768, 128];
         let needed = json!({
-            "name": "sparse-uneven", "what": "sparse", "shape": [1, 12, 32768, 128], "blocks": [128, 64], "kept": [5, 45]
+            "name": "sparse-uneven", "pass": "fwd", "what": "sparse", "shape": shape, "blocks": [128, 64], "kept": [5, 45]
         });
-        assert_eq!(describe(sparse), needed);
+        assert_eq!(found("sparse-uneven"), needed);
+        let needed = json!({
+            "name": "module-all-bwd", "pass": "bwd", "what": "module", "call": "all", "shape": shape, "blocks": [128, 64], "kept": [25, 25]
+        });
+        assert_eq!(found("module-all-bwd"), needed);
     }
 
     #[test]

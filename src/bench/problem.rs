@@ -1,26 +1,26 @@
-//! A case on a device: its tensors, its kernel and the arguments of a launch.
+//! A case on a device: its tensors, and how it is solved: by kernels one after the other, or by a call of the operator.
 
 use std::collections::HashMap;
 
 use sla_codegen::{Options, Target};
 use sla_dsl::ir::{Elem, Scalar};
-use sla_dsl::lang::{Const, Consts, KernelDef};
+use sla_dsl::lang::{Const, Consts};
 use sla_dsl::launch::Arg;
 use sla_runtime::{Device, DynTensor, Resources, RuntimeError};
 
-use super::case::{Case, Shape, Work};
+use super::case::{Case, Pass, Work};
 use super::choices::{Choice, choose};
 use super::inputs::normal;
 use super::lists::BlockLists;
-use crate::kernels::block_sparse::sparse_fwd;
-use crate::kernels::flash::flash_fwd;
-use crate::kernels::matmul::matmul;
+use super::shape::Shape;
+use super::steps::{Given, Step, steps};
+use super::whole::Whole;
 
 /// Inputs that cases of equal sizes share.
 pub struct Operands<'d> {
     device: &'d Device,
     seed: u64,
-    made: HashMap<Vec<usize>, Vec<DynTensor>>,
+    made: HashMap<(Vec<usize>, u64), DynTensor>,
 }
 
 impl<'d> Operands<'d> {
@@ -29,33 +29,35 @@ impl<'d> Operands<'d> {
         Operands { device, seed, made: HashMap::new() }
     }
 
-    /// Tensors of these shapes; the same ones for the same shapes.
-    fn get(&mut self, shapes: &[&[usize]]) -> Result<Vec<DynTensor>, RuntimeError> {
-        let key = shapes.concat();
+    /// The tensor of this shape and number; the same one for the same two.
+    fn get(&mut self, shape: &[usize], number: u64) -> Result<DynTensor, RuntimeError> {
+        let key = (shape.to_vec(), number);
         if let Some(made) = self.made.get(&key) {
             return Ok(made.clone());
         }
-        let make = |(i, shape): (usize, &&[usize])| normal(self.device, shape, self.seed + i as u64);
-        let made = shapes.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
+        let made = normal(self.device, shape, self.seed + number)?;
         self.made.insert(key, made.clone());
         Ok(made)
     }
 }
 
+/// Constants and options of each kernel of a problem.
+pub type Prepared = Vec<(Consts, Options)>;
+
 /// A case on a device.
 pub struct Problem {
     /// The case.
     pub case: Case,
-    /// The kernel that solves it.
-    pub kernel: &'static KernelDef,
-    /// `q`, `k`, `v` as `[B, H, L, D]`, or the operands of a product.
-    pub inputs: Vec<DynTensor>,
+    /// The kernels that solve it; none for the operator as a whole.
+    pub steps: &'static [Step],
     /// The lists of a block-sparse problem.
     pub lists: Option<BlockLists>,
-    list_tensors: Vec<DynTensor>,
-    /// `out` and `lse`, or the product.
-    pub outputs: Vec<DynTensor>,
+    /// Every tensor by name: `q`, `k`, `v`, `grad` as `[B, H, L, D]`, or `a` and `b`, and what kernels write.
+    tensors: HashMap<&'static str, DynTensor>,
+    whole: Option<Whole>,
     device: Device,
+    /// Whether the forward, whose results the gradients start from, has run.
+    started: bool,
 }
 
 impl Problem {
@@ -65,32 +67,66 @@ impl Problem {
     /// A device that fails, or no memory left.
     pub fn new(case: Case, operands: &mut Operands<'_>) -> Result<Problem, RuntimeError> {
         let device = operands.device.clone();
-        let mut problem = Problem {
-            case,
-            kernel: &matmul,
-            inputs: Vec::new(),
-            lists: None,
-            list_tensors: Vec::new(),
-            outputs: Vec::new(),
-            device,
-        };
-        match case.work {
-            Work::Matmul([m, n, k]) => problem.inputs = operands.get(&[&[m, k], &[k, n]])?,
-            Work::Dense(Shape { batch, heads, length, dim })
-            | Work::Sparse(Shape { batch, heads, length, dim }, _) => {
-                problem.kernel = &flash_fwd;
-                let shape = [batch, heads, length, dim];
-                problem.inputs = operands.get(&[&shape, &shape, &shape])?;
+        let mut tensors = HashMap::new();
+        if let Work::Matmul([m, n, k]) = case.work {
+            tensors.insert("a", operands.get(&[m, k], 0)?);
+            tensors.insert("b", operands.get(&[k, n], 1)?);
+        }
+        if let Some(Shape { batch, heads, length, dim }) = case.work.shape() {
+            let names = ["q", "k", "v", "grad"].into_iter().zip(0..);
+            let needed = if case.pass == Pass::Fwd { 3 } else { 4 };
+            for (name, number) in names.take(needed) {
+                tensors.insert(name, operands.get(&[batch, heads, length, dim], number)?);
             }
         }
-        if let Work::Sparse(shape, lists) = case.work {
-            let made = BlockLists::random(shape, lists, operands.seed);
-            problem.kernel = &sparse_fwd;
-            problem.list_tensors = made.tensors(&problem.device)?.into();
-            problem.lists = Some(made);
+        let mut lists = None;
+        if let Work::Sparse(shape, of) = case.work {
+            let made = BlockLists::random(shape, of, operands.seed);
+            let [index, count] = made.tensors(&device)?;
+            tensors.extend([("index", index), ("count", count)]);
+            if case.pass == Pass::Bwd {
+                let [index, count] = made.turned().tensors(&device)?;
+                tensors.extend([("column_index", index), ("column_count", count)]);
+            }
+            lists = Some(made);
+        }
+        let whole = match case.work {
+            Work::Module(shape, call) => Some(Whole::new(&device, shape, call, case.pass, operands.seed)?),
+            _ => None,
+        };
+        let steps = steps(&case.work, case.pass);
+        let mut problem = Problem { case, steps, lists, tensors, whole, device, started: false };
+        if case.pass == Pass::Bwd && problem.whole.is_none() {
+            problem.make(&["out", "lse", "no_weight", "no_state", "no_sums", "no_rows"])?;
         }
         problem.clear()?;
         Ok(problem)
+    }
+
+    /// Makes tensors of zeros in place of those of these names.
+    fn make(&mut self, names: &[&'static str]) -> Result<(), RuntimeError> {
+        for &name in names {
+            // What is replaced makes room first.
+            self.tensors.remove(name);
+            let Some((elem, shape)) = self.form(name) else { continue };
+            self.tensors.insert(name, DynTensor::zeros(&self.device, elem, &shape)?);
+        }
+        Ok(())
+    }
+
+    /// Element type and sizes of what is not an input.
+    fn form(&self, name: &str) -> Option<(Elem, Vec<usize>)> {
+        if let Work::Matmul([m, n, _]) = self.case.work {
+            return Some((Elem::BF16, vec![m, n]));
+        }
+        let Shape { batch: b, heads: h, length: l, dim: d } = self.case.work.shape()?;
+        Some(match name {
+            "lse" | "delta" | "no_rows" => (Elem::F32, vec![b, h, l]),
+            "no_weight" => (Elem::F32, vec![h, d, d]),
+            "no_state" => (Elem::F32, vec![b, h, 1, 1, d, d]),
+            "no_sums" => (Elem::F32, vec![b, h, 1, 1, d]),
+            _ => (Elem::BF16, vec![b, h, l, d]),
+        })
     }
 
     /// Fills the outputs with zeros, which no right answer has where it is looked for.
@@ -98,90 +134,152 @@ impl Problem {
     /// # Errors
     /// A device that fails, or no memory left.
     pub fn clear(&mut self) -> Result<(), RuntimeError> {
-        self.outputs.clear();
-        let mut zeros = |elem, shape: &[usize]| {
-            self.outputs.push(DynTensor::zeros(&self.device, elem, shape)?);
-            Ok::<(), RuntimeError>(())
+        if let Some(whole) = &mut self.whole {
+            whole.clear();
+        }
+        let written: Vec<_> = self.steps.iter().flat_map(Step::writes).collect();
+        self.make(&written)
+    }
+
+    /// A tensor by name: an input, or an output.
+    pub fn tensor(&self, name: &str) -> Option<&DynTensor> {
+        self.tensors.get(name).or_else(|| self.whole.as_ref().and_then(|whole| whole.output(name)))
+    }
+
+    /// Puts a tensor in an output's place.
+    #[cfg(test)]
+    pub(super) fn replace(&mut self, name: &'static str, tensor: DynTensor) {
+        self.tensors.insert(name, tensor);
+    }
+
+    /// The operator, where it is what is measured.
+    pub fn whole(&self) -> Option<&Whole> {
+        self.whole.as_ref()
+    }
+
+    /// Runs what comes before the part that is measured: the forward, for gradients.
+    ///
+    /// # Errors
+    /// As [`Problem::launch`].
+    pub fn start(&mut self) -> Result<(), RuntimeError> {
+        if self.started || self.case.pass == Pass::Fwd {
+            return Ok(());
+        }
+        if let Some(whole) = &mut self.whole {
+            whole.forward(&self.tensors)?;
+        } else {
+            let options = self.device.options();
+            for step in steps(&self.case.work, Pass::Fwd) {
+                let (consts, choice) = self.consts(step, Some(options.target));
+                let mut options = options.clone();
+                for (name, value) in choice.settings {
+                    // The table of choices has settings that there are.
+                    let _ = options.set(name, value);
+                }
+                self.launch_kernel(step, &consts, &options)?;
+            }
+        }
+        self.started = true;
+        Ok(())
+    }
+
+    /// Floating-point operations: two for each product of numbers that the result depends on; five products of a pair for gradients. Of the
+    /// operator those of critical blocks.
+    pub fn flops(&self) -> f64 {
+        let products = match self.case.pass {
+            Pass::Fwd => 2.0,
+            Pass::Bwd => 5.0,
         };
         match self.case.work {
-            Work::Matmul([m, n, _]) => zeros(Elem::BF16, &[m, n]),
-            Work::Dense(s) | Work::Sparse(s, _) => {
-                zeros(Elem::BF16, &[s.batch, s.heads, s.length, s.dim])?;
-                zeros(Elem::F32, &[s.batch, s.heads, s.length])
-            }
+            Work::Matmul(sizes) => 2.0 * sizes.iter().map(|&n| n as f64).product::<f64>(),
+            _ => products * self.pair_flops(),
         }
     }
 
-    /// Floating-point operations: two for each product of numbers that the result depends on.
-    pub fn flops(&self) -> f64 {
-        let attention = |pairs: u64, shape: &Shape| 4.0 * pairs as f64 * shape.dim as f64;
-        match (&self.case.work, &self.lists) {
-            (Work::Matmul(sizes), _) => 2.0 * sizes.iter().map(|&n| n as f64).product::<f64>(),
-            (Work::Sparse(shape, _), Some(lists)) => attention(lists.pairs(), shape),
-            (Work::Dense(s) | Work::Sparse(s, _), _) => {
-                attention((s.batch * s.heads * s.length * s.length) as u64, s)
-            }
+    /// Floating-point operations of one kernel, which may compute products again that another one has.
+    pub fn step_flops(&self, step: &Step) -> f64 {
+        match self.case.work {
+            Work::Matmul(_) => self.flops(),
+            _ => step.products * self.pair_flops(),
         }
+    }
+
+    /// Floating-point operations of one product for all pairs of a query and a key that it attends to.
+    fn pair_flops(&self) -> f64 {
+        let Some(s) = self.case.work.shape() else { return 0.0 };
+        let pairs = match (&self.lists, &self.whole) {
+            (Some(lists), _) => lists.pairs(),
+            (None, Some(whole)) => whole.pairs(),
+            (None, None) => (s.batch * s.heads * s.length * s.length) as u64,
+        };
+        2.0 * pairs as f64 * s.dim as f64
     }
 
     /// What the logits are multiplied by.
     pub fn scale(&self) -> f64 {
-        match self.case.work {
-            Work::Matmul(_) => 1.0,
-            Work::Dense(s) | Work::Sparse(s, _) => 1.0 / (s.dim as f64).sqrt(),
-        }
+        self.case.work.shape().map_or(1.0, |s| 1.0 / (s.dim as f64).sqrt())
     }
 
-    /// The constants that follow from the case, and those of the table of choices.
-    pub fn consts(&self, target: Option<Target>) -> (Consts, Choice) {
-        let mut named = vec![("T", Const::Elem(Elem::BF16)), ("CAUSAL", Const::Bool(false))];
-        let mut size = |name, n: usize| named.push((name, Const::Int(n as i64)));
-        match self.case.work {
-            Work::Matmul(_) => {}
-            Work::Dense(shape) => size("D", shape.dim),
-            Work::Sparse(shape, lists) => {
-                size("D", shape.dim);
-                size("BQ", lists.bq);
-                size("BK", lists.bk);
-            }
-        }
-        let choice = choose(&self.case.work, target);
+    /// The constants of a kernel that follow from the case, and those of the table of choices.
+    pub fn consts(&self, step: &Step, target: Option<Target>) -> (Consts, Choice) {
+        let choice = choose(&self.case.work, step.name, target);
+        let mut named = step.fixed(&self.case.work);
         named.extend(choice.consts.iter().map(|&(name, n)| (name, Const::Int(n))));
-        let generics = self.kernel.generics.iter();
+        let generics = step.kernel.generics.iter();
         let chosen = generics.filter_map(|g| named.iter().find(|(name, _)| *name == g.name).copied());
         (Consts::new(&chosen.collect::<Vec<_>>()), choice)
     }
 
-    /// Enqueues one launch.
+    /// Enqueues one solution: all kernels, or the operator's call.
     ///
     /// # Errors
     /// A kernel that cannot be compiled or launched.
-    pub fn launch(&mut self, consts: &Consts, options: &Options) -> Result<(), RuntimeError> {
-        let (kernel, device) = (self.kernel, self.device.clone());
-        device.launch_with(kernel, consts, &self.args(), options)
+    pub fn launch(&mut self, prepared: &Prepared) -> Result<(), RuntimeError> {
+        if let Some(whole) = &mut self.whole {
+            return whole.call(&self.tensors);
+        }
+        (0..self.steps.len()).try_for_each(|i| self.launch_step(i, prepared))
+    }
+
+    /// Enqueues one of the kernels alone.
+    ///
+    /// # Errors
+    /// As [`Problem::launch`].
+    pub fn launch_step(&mut self, step: usize, prepared: &Prepared) -> Result<(), RuntimeError> {
+        let (consts, options) = &prepared[step];
+        self.launch_kernel(&self.steps[step], consts, options)
+    }
+
+    fn launch_kernel(&mut self, step: &Step, consts: &Consts, options: &Options) -> Result<(), RuntimeError> {
+        let device = self.device.clone();
+        device.launch_with(step.kernel, consts, &self.args(step), options)
     }
 
     /// What a compiled kernel takes of a GPU.
     ///
     /// # Errors
     /// As [`Problem::launch`].
-    pub fn resources(
-        &mut self,
-        consts: &Consts,
-        options: &Options,
-    ) -> Result<Option<Resources>, RuntimeError> {
-        let (kernel, device) = (self.kernel, self.device.clone());
-        device.resources(kernel, consts, &self.args(), options)
+    pub fn resources(&mut self, step: usize, prepared: &Prepared) -> Result<Option<Resources>, RuntimeError> {
+        let (device, step, (consts, options)) = (self.device.clone(), &self.steps[step], &prepared[step]);
+        device.resources(step.kernel, consts, &self.args(step), options)
     }
 
-    fn args(&mut self) -> Vec<Arg<'_>> {
+    fn args(&mut self, step: &Step) -> Vec<Arg<'_>> {
         let scale = self.scale();
-        let read = self.inputs.iter().chain(&self.list_tensors).map(|t| Arg::Tensor(t.lend()));
-        let mut args: Vec<Arg<'_>> = read.collect();
-        args.extend(self.outputs.iter_mut().map(|t| Arg::Tensor(t.lend_mut())));
-        if !matches!(self.case.work, Work::Matmul(_)) {
-            args.push(Arg::Scalar(Scalar::Float(scale)));
+        let mut written: HashMap<&str, &mut DynTensor> = HashMap::new();
+        let mut read: HashMap<&str, &DynTensor> = HashMap::new();
+        for (&name, tensor) in &mut self.tensors {
+            if step.writes().any(|w| w == name) {
+                written.insert(name, tensor);
+            } else {
+                read.insert(name, tensor);
+            }
         }
-        args
+        let arg = |given: &Given| match given {
+            Given::Read(name) => read.get(name).map(|t| Arg::Tensor(t.lend())),
+            Given::Write(name) => written.remove(name).map(|t| Arg::Tensor(t.lend_mut())),
+            Given::Scale => Some(Arg::Scalar(Scalar::Float(scale))),
+        };
+        step.args.iter().filter_map(arg).collect()
     }
 }

@@ -7,12 +7,15 @@ use super::case::{Case, Goal};
 use super::peers::Peers;
 use super::stats::Summary;
 use super::timing::Plan;
-use super::verify::Errors;
+use crate::attention::compare::Measured;
 
 /// How figures came about, for whoever reads the JSON.
-pub const METHOD: &str = "bf16, normal inputs; each kernel checked against float64 on sampled tiles before it is timed; events around \
-     single launches, caches overwritten before each; kernels take turns, rounds times; median of all launches; bursts are single \
-     launches after a rest; TFLOP/s counts work done (4 pairs D for attention, pairs of a query and a key it attends to; 2 M N K)";
+pub const METHOD: &str = "bf16, normal inputs; each kernel checked against float64 on sampled tiles before it is timed (the operator: a small problem \
+     against the float64 reference, and all of its results written and finite); events around a whole solution (one kernel; row sums, dq and dkdv of \
+     gradients; one call of the operator, its allocations among it), caches overwritten before each; solutions take turns, rounds times; median of all; \
+     parts are kernels of a solution alone, one turn each; bursts are single solutions after a rest; TFLOP/s counts work done (4 pairs D for attention, \
+     pairs of a query and a key it attends to; 10 pairs D for gradients; critical blocks of the operator; of a part the products it computes; 2 M N K); \
+     lists of block-sparse cases, those of the transposed mask too, are made before and are not timed; the operator makes its own";
 
 /// A run.
 #[derive(Clone, Debug, Serialize)]
@@ -42,40 +45,55 @@ pub struct Row {
     pub case: Case,
     /// Sizes for people.
     pub sizes: String,
-    /// The kernel's name.
-    pub kernel: &'static str,
     /// What the user asked to be different; empty for the chosen constants.
     pub variant: String,
-    /// The kernel's constants.
-    pub consts: String,
-    /// Floating-point operations of a launch.
+    /// Floating-point operations of the result.
     pub flops: f64,
-    /// Seconds of the first launch, which compiles.
+    /// Seconds of the first solution, which compiles.
     pub first_seconds: Option<f64>,
-    /// What the kernel takes of a GPU.
-    pub takes: Option<Takes>,
-    /// How far it is from the right answer.
-    pub errors: Option<Errors>,
+    /// The kernels in their order; none for the operator.
+    pub parts: Vec<Part>,
+    /// How far each output is from the right answer.
+    pub errors: Option<Vec<Measured>>,
     /// How long it takes.
     pub time: Option<Time>,
     /// Why it was not measured.
     pub failed: Option<String>,
 }
 
-/// How long a kernel takes.
+/// One kernel of a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// What variants call it.
+    pub name: &'static str,
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// The kernel's constants.
+    pub consts: String,
+    /// Floating-point operations that it does.
+    pub flops: f64,
+    /// What it takes of a GPU.
+    pub takes: Option<Takes>,
+    /// How long it takes alone, in milliseconds, where it is one of several.
+    pub ms: Option<Summary>,
+    /// 10^12 operations per second at the median.
+    pub tflops: Option<f64>,
+}
+
+/// How long a solution takes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Time {
-    /// Milliseconds of all timed launches.
+    /// Milliseconds of all timed solutions.
     pub ms: Summary,
     /// The median of each round, in milliseconds.
     pub rounds_ms: Vec<f64>,
     /// 10^12 operations per second at the median.
     pub tflops: f64,
-    /// Milliseconds of single launches after a rest.
+    /// Milliseconds of single solutions after a rest.
     pub burst_ms: Option<Summary>,
     /// 10^12 operations per second at their median.
     pub burst_tflops: Option<f64>,
-    /// Microseconds of the host for one launch, the median; on a GPU only.
+    /// Microseconds of the host to enqueue one solution, the median; on a GPU only.
     pub host_us: Option<f64>,
     /// The GPU's clock while it ran, where that can be read.
     pub mhz: Option<f64>,
@@ -124,15 +142,25 @@ impl From<Resources> for Takes {
 impl Record {
     /// Whether a row reaches its goal; `None` without a goal or a time.
     pub fn reached(&self, row: &Row) -> Option<bool> {
-        let speed = row.time.as_ref()?.tflops;
+        let time = row.time.as_ref()?;
+        let speed = time.tflops;
         match row.case.goal? {
             Goal::Tflops(least) => Some(speed >= least),
+            Goal::Milliseconds(most) => Some(time.ms.median <= most),
             Goal::Within { of, percent } => {
                 let other = self.rows.iter().filter(|r| r.case.name == of && r.variant == row.variant);
                 let best = other.filter_map(|r| Some(r.time.as_ref()?.tflops)).reduce(f64::max)?;
                 Some(speed >= best / (1.0 + percent / 100.0))
             }
         }
+    }
+
+    /// Bytes that a row's kernels spill, and the most registers that a thread of one has; with `true` where the driver assembled one.
+    pub fn registers(row: &Row) -> Option<(u32, u32, bool)> {
+        let takes = || row.parts.iter().filter_map(|part| part.takes.as_ref());
+        let registers = takes().map(|t| t.registers).max()?;
+        let spilled = takes().map(|t| t.spill_stores.unwrap_or(t.local)).sum();
+        Some((registers, spilled, takes().any(|t| t.spill_stores.is_none())))
     }
 
     /// The rows that were not measured.

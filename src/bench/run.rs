@@ -8,9 +8,10 @@ use sla_runtime::{Device, DeviceName, RuntimeError};
 
 use super::case::Case;
 use super::clock::Clock;
-use super::problem::{Operands, Problem};
-use super::record::{METHOD, Record, Row, Takes, Time};
+use super::problem::{Operands, Prepared, Problem};
+use super::record::{METHOD, Part, Record, Row, Takes, Time};
 use super::stats::{Summary, median};
+use super::steps::Step;
 use super::timing::{Bursts, Plan, Timer, Turn};
 use super::variant::{Variant, VariantError};
 use super::verify::{Expected, Wrong, compare, expected};
@@ -44,8 +45,7 @@ pub enum BenchError {
 struct Entry {
     row: usize,
     problem: usize,
-    consts: Consts,
-    options: Options,
+    prepared: Prepared,
     each: Duration,
     turns: Vec<Turn>,
     bursts: Bursts,
@@ -69,8 +69,7 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     let mut chosen = Vec::new();
     for (at, problem) in problems.iter().enumerate() {
         for variant in variants {
-            let (consts, options) = variant.apply(problem, &device.options())?;
-            chosen.push((at, variant, consts, options));
+            chosen.push((at, variant, variant.apply(problem, &device.options())?));
         }
     }
 
@@ -78,24 +77,24 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     let (mut rows, mut entries): (Vec<Row>, Vec<Entry>) = (Vec::new(), Vec::new());
     let mut right: Option<(usize, Expected)> = None;
     progress.begin("compiling and checking", chosen.len());
-    for (at, variant, consts, options) in chosen {
+    for (at, variant, prepared) in chosen {
         let problem = &mut problems[at];
-        let mut row = plain_row(problem, variant, &consts);
+        let mut row = plain_row(problem, variant, &prepared);
         // Told before it runs: a kernel may hang.
         progress.note(&format!("{} {}", row.case.name, row.variant));
         right = right.filter(|(of, _)| *of == at);
         let checked = match right.take() {
             Some((_, known)) => Ok(known),
-            None => expected(problem, *seed).map_err(Wrong::from),
+            None => problem.start().map_err(Wrong::from).and_then(|()| expected(problem, *seed)),
         }
         .and_then(|known| {
             let right = &right.insert((at, known)).1;
-            check(device, &mut timer, problem, right, (&consts, &options), &mut row)
+            check(device, &mut timer, problem, right, &prepared, &mut row)
         });
         match checked {
             Ok(each) => {
                 let (turns, bursts) = (Vec::new(), Bursts::default());
-                entries.push(Entry { row: rows.len(), problem: at, consts, options, each, turns, bursts });
+                entries.push(Entry { row: rows.len(), problem: at, prepared, each, turns, bursts });
             }
             Err(wrong) => row.failed = Some(wrong.to_string()),
         }
@@ -108,16 +107,26 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     progress.begin("timing", plan.rounds * entries.len());
     for _ in 0..plan.rounds {
         entries.retain_mut(|entry| {
-            let Entry { row, problem, consts, options, each, turns, .. } = entry;
-            let turn = timer.turn(*each, || problems[*problem].launch(consts, options));
+            let Entry { row, problem, prepared, each, turns, .. } = entry;
+            let turn = timer.turn(*each, || problems[*problem].launch(prepared));
             progress.step();
             kept(&mut rows[*row], turn.map(|turn| turns.push(turn)))
         });
     }
+    let several = |entry: &Entry| problems[entry.problem].steps.len() > 1;
+    progress.begin("kernels alone", entries.iter().filter(|entry| several(entry)).count());
+    entries.retain_mut(|entry| {
+        if problems[entry.problem].steps.len() < 2 {
+            return true;
+        }
+        let made = parts(&mut timer, &mut problems[entry.problem], entry, &mut rows[entry.row]);
+        progress.step();
+        kept(&mut rows[entry.row], made)
+    });
     progress.begin("single launches after a rest", entries.len());
     entries.retain_mut(|entry| {
-        let Entry { row, problem, consts, options, bursts, .. } = entry;
-        let made = timer.bursts(|| problems[*problem].launch(consts, options));
+        let Entry { row, problem, prepared, bursts, .. } = entry;
+        let made = timer.bursts(|| problems[*problem].launch(prepared));
         progress.step();
         kept(&mut rows[*row], made.map(|made| *bursts = made))
     });
@@ -136,20 +145,38 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     })
 }
 
-fn plain_row(problem: &Problem, variant: &Variant, consts: &Consts) -> Row {
+fn plain_row(problem: &Problem, variant: &Variant, prepared: &Prepared) -> Row {
+    let part = |(step, (consts, _)): (&Step, &(Consts, Options))| Part {
+        name: step.name,
+        kernel: step.kernel.name,
+        consts: consts.to_string(),
+        flops: problem.step_flops(step),
+        takes: None,
+        ms: None,
+        tflops: None,
+    };
     Row {
         case: problem.case,
         sizes: problem.case.work.to_string(),
-        kernel: problem.kernel.name,
         variant: variant.to_string(),
-        consts: consts.to_string(),
         flops: problem.flops(),
         first_seconds: None,
-        takes: None,
+        parts: problem.steps.iter().zip(prepared).map(part).collect(),
         errors: None,
         time: None,
         failed: None,
     }
+}
+
+/// One turn of each kernel of a problem alone.
+fn parts(timer: &mut Timer, problem: &mut Problem, entry: &Entry, row: &mut Row) -> Result<(), RuntimeError> {
+    for (i, part) in row.parts.iter_mut().enumerate() {
+        let each = timer.estimate(|| problem.launch_step(i, &entry.prepared))?;
+        let turn = timer.turn(each, || problem.launch_step(i, &entry.prepared))?;
+        part.ms = Summary::of(&turn.samples);
+        part.tflops = part.ms.map(|ms| tflops(part.flops, ms.median));
+    }
+    Ok(())
 }
 
 /// Whether a row is measured on; one whose launches fail is not.
@@ -161,40 +188,51 @@ fn kept(row: &mut Row, outcome: Result<(), RuntimeError>) -> bool {
 /// What is known of a row once it was checked.
 fn told(row: &Row) -> String {
     let seconds = row.first_seconds.map_or(String::new(), |s| format!("first launch {s:.2} s"));
-    let takes = row.takes.as_ref().map_or(String::new(), |t| {
-        let spill = t.spill_stores.unwrap_or(t.local);
-        format!(
-            ", {} registers, {spill} bytes spilled, {} shared, {} a multiprocessor",
-            t.registers, t.shared, t.blocks_per_sm
-        )
-    });
-    match (&row.failed, &row.errors) {
-        (Some(reason), _) => format!("failed: {reason}"),
-        (None, errors) => format!("{seconds}, error {:.1e}{takes}", errors.map_or(f64::NAN, |e| e.out)),
+    let takes = |part: &Part| {
+        part.takes.as_ref().map_or(String::new(), |t| {
+            let spill = t.spill_stores.unwrap_or(t.local);
+            format!(
+                "; {}: {} registers, {spill} bytes spilled, {} shared, {} a multiprocessor",
+                part.name, t.registers, t.shared, t.blocks_per_sm
+            )
+        })
+    };
+    let takes: String = row.parts.iter().map(takes).collect();
+    let errors: Vec<String> =
+        row.errors.iter().flatten().map(|m| format!(", {} {:.1e}", m.name, m.error)).collect();
+    match &row.failed {
+        Some(reason) => format!("failed: {reason}"),
+        None => format!("{seconds}{}{takes}", errors.concat()),
     }
 }
 
-/// Compiles, runs and checks a kernel; then tells roughly how long it takes.
+/// Compiles, runs and checks a solution; then tells roughly how long it takes.
 fn check(
     device: &Device,
     timer: &mut Timer,
     problem: &mut Problem,
     right: &Expected,
-    (consts, options): (&Consts, &Options),
+    prepared: &Prepared,
     row: &mut Row,
 ) -> Result<Duration, Wrong> {
     problem.clear()?;
     let start = Instant::now();
-    problem.launch(consts, options)?;
+    problem.launch(prepared)?;
     device.synchronize()?;
     row.first_seconds = Some(start.elapsed().as_secs_f64());
-    row.takes = problem.resources(consts, options)?.map(Takes::from);
+    for (i, part) in row.parts.iter_mut().enumerate() {
+        part.takes = problem.resources(i, prepared)?.map(Takes::from);
+    }
     row.errors = Some(compare(problem, right)?);
-    Ok(timer.estimate(|| problem.launch(consts, options))?)
+    Ok(timer.estimate(|| problem.launch(prepared))?)
+}
+
+/// 10^12 operations per second.
+fn tflops(flops: f64, ms: f64) -> f64 {
+    flops / ms.max(1e-9) / 1e9
 }
 
 fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Option<Time> {
-    let tflops = |ms: f64| flops / ms.max(1e-9) / 1e9;
     let all: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.samples.iter().copied()).collect();
     let ms = Summary::of(&all)?;
     let burst = Summary::of(&entry.bursts.samples);
@@ -204,9 +242,9 @@ fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Op
     Some(Time {
         ms,
         rounds_ms: entry.turns.iter().filter_map(|turn| median(&turn.samples)).collect(),
-        tflops: tflops(ms.median),
+        tflops: tflops(flops, ms.median),
         burst_ms: burst,
-        burst_tflops: burst.map(|b| tflops(b.median)),
+        burst_tflops: burst.map(|b| tflops(flops, b.median)),
         host_us: median(&entry.bursts.host_us).filter(|_| gpu),
         mhz: read.map(|(mhz, _)| mhz),
         watts: read.map(|(_, watts)| watts),

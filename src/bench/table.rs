@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::case::Goal;
 use super::peers::{Figure, Peers};
-use super::record::{Record, Row};
+use super::record::{Part, Record, Row};
 
 /// Letters of a reason; the JSON has all of it.
 const REASON: usize = 200;
@@ -14,7 +14,7 @@ impl fmt::Display for Record {
         writeln!(f, "{}, {} rounds, bf16", self.device, self.plan.rounds)?;
         writeln!(
             f,
-            "{:<16} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
+            "{:<20} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
             "case",
             "sizes, variant",
             "ms",
@@ -53,11 +53,12 @@ impl Record {
         let Some(time) = &row.time else {
             let reason: String =
                 row.failed.as_deref().unwrap_or("not measured").chars().take(REASON).collect();
-            return writeln!(f, "{:<16} {what:<46} failed: {reason}", row.case.name);
+            return writeln!(f, "{:<20} {what:<46} failed: {reason}", row.case.name);
         };
         let goal = match row.case.goal {
             None => String::new(),
             Some(Goal::Tflops(least)) => format!(">= {least:.0}"),
+            Some(Goal::Milliseconds(most)) => format!("<= {most} ms"),
             Some(Goal::Within { of, percent }) => format!("{of} -{percent:.0} %"),
         };
         let mark = match self.reached(row) {
@@ -65,27 +66,55 @@ impl Record {
             Some(false) => "-",
             None => " ",
         };
-        let spill = row.takes.as_ref().map(|t| match t.spill_stores {
-            Some(bytes) => bytes.to_string(),
-            None => format!("{}?", t.local),
-        });
+        let taken = Record::registers(row);
+        let errors = row.errors.iter().flatten().map(|m| m.error).reduce(f64::max);
         writeln!(
             f,
-            "{:<16} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
+            "{:<20} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
             row.case.name,
             time.ms.median,
             time.ms.p90,
-            speed(Some(time.tflops)),
-            speed(time.burst_tflops),
+            speed(Some(time.tflops).filter(|_| row.flops > 0.0)),
+            speed(time.burst_tflops.filter(|_| row.flops > 0.0)),
             goal,
-            row.errors.map_or(String::new(), |e| format!("{:.1e}", e.out)),
+            errors.map_or(String::new(), |e| format!("{e:.1e}")),
             time.mhz.map_or(String::new(), |mhz| format!("{mhz:.0}")),
-            row.takes.as_ref().map_or(String::new(), |t| t.registers.to_string()),
-            spill.unwrap_or_default(),
+            taken.map_or(String::new(), |(registers, ..)| registers.to_string()),
+            taken.map_or(String::new(), |(_, spilled, guess)| spill(spilled, guess)),
             time.host_us.map_or(String::new(), |us| format!("{us:.1}")),
             row.first_seconds.map_or(String::new(), |s| format!("{s:.2}")),
-        )
+        )?;
+        match row.parts.as_slice() {
+            [_] => Ok(()),
+            parts => parts.iter().try_for_each(|part| write_part(part, f)),
+        }
     }
+}
+
+/// Bytes spilled; a guess where ptxas did not say.
+fn spill(bytes: u32, guess: bool) -> String {
+    if guess { format!("{bytes}?") } else { bytes.to_string() }
+}
+
+/// One kernel of several.
+fn write_part(part: &Part, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(ms) = part.ms else { return Ok(()) };
+    let name = format!("{} alone", part.name);
+    let takes = part.takes.as_ref();
+    writeln!(
+        f,
+        "{:<20} {name:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5}",
+        "",
+        ms.median,
+        ms.p90,
+        speed(part.tflops.filter(|&t| t > 0.0)),
+        "",
+        "",
+        "",
+        "",
+        takes.map_or(String::new(), |t| t.registers.to_string()),
+        takes.map_or(String::new(), |t| spill(t.spill_stores.unwrap_or(t.local), t.spill_stores.is_none())),
+    )
 }
 
 fn write_peers(peers: &Peers, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,9 +126,9 @@ fn write_peers(peers: &Peers, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Res
         };
         match (figure.ms, figure.absent.as_deref()) {
             (Some(ms), _) => {
-                writeln!(f, "  {name:<61} {ms:>9.4} {:>8} {:>8}", "", speed(figure.tflops))?;
+                writeln!(f, "  {name:<65} {ms:>9.4} {:>8} {:>8}", "", speed(figure.tflops))?;
             }
-            (None, reason) => writeln!(f, "  {name:<61} {}", reason.unwrap_or("not measured"))?,
+            (None, reason) => writeln!(f, "  {name:<65} {}", reason.unwrap_or("not measured"))?,
         }
     }
     Ok(())

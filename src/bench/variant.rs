@@ -1,15 +1,16 @@
 //! Variants of a case: constants and settings of the compiler in place of the chosen ones, as `NAME=VALUE` with commas between.
 //!
-//! Capitals name a constant of the kernel (`BK=128`), small letters a setting of the compiler (`stages=2`).
+//! Capitals name a constant of a kernel (`BK=128`), small letters a setting of the compiler (`stages=2`). Where several kernels solve a case, the
+//! name of one and a dot before it mean this one alone (`dq.stages=2`); without, every kernel that has it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sla_codegen::{Options, SettingError};
-use sla_dsl::lang::{Const, Consts};
+use sla_dsl::lang::Const;
 use thiserror::Error;
 
-use super::problem::Problem;
+use super::problem::{Prepared, Problem};
 
 /// What is to be different; nothing, when it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum VariantError {
         /// What was given.
         found: String,
     },
-    /// A constant that is not free.
-    #[error("the kernel of case {case} has no free constant `{found}`; {needed}")]
+    /// A constant that is not free, or a kernel that there is not.
+    #[error("case {case} has no `{found}` to change; {needed}")]
     Constant {
         /// The case.
         case: &'static str,
@@ -71,35 +72,62 @@ impl fmt::Display for Variant {
 }
 
 impl Variant {
-    /// The constants and options that a problem is run with: those of the table of choices, changed by this.
+    /// The constants and options that each kernel of a problem is run with: those of the table of choices, changed by this.
     ///
     /// # Errors
     /// [`VariantError`].
-    pub fn apply(&self, problem: &Problem, plain: &Options) -> Result<(Consts, Options), VariantError> {
-        let (mut consts, choice) = problem.consts(Some(plain.target));
-        let mut options = plain.clone();
-        for (name, value) in choice.settings {
-            options.set(name, value)?;
-        }
-        for (name, value) in &self.0 {
-            if !name.starts_with(|c: char| c.is_ascii_uppercase()) {
+    pub fn apply(&self, problem: &Problem, plain: &Options) -> Result<Prepared, VariantError> {
+        let mut prepared = Prepared::new();
+        let mut free: Vec<(&str, Vec<&str>)> = Vec::new();
+        for step in problem.steps {
+            let (consts, choice) = problem.consts(step, Some(plain.target));
+            let mut options = plain.clone();
+            for (name, value) in choice.settings {
                 options.set(name, value)?;
-                continue;
             }
-            let free: Vec<&str> = choice.consts.iter().map(|(name, _)| *name).collect();
-            let place = consts.0.iter_mut().find(|(n, _)| n == name && free.contains(&n.as_str()));
-            let Some((_, constant)) = place else {
-                let needed = match free.is_empty() {
-                    true => "it has none".to_owned(),
-                    false => format!("it has {}", free.join(", ")),
-                };
-                return Err(VariantError::Constant { case: problem.case.name, found: name.clone(), needed });
-            };
-            let size = value.parse().ok().filter(|&size: &i64| size > 0);
-            let refused = || VariantError::Value { name: name.clone(), found: value.clone() };
-            *constant = Const::Int(size.ok_or_else(refused)?);
+            prepared.push((consts, options));
+            free.push((step.name, choice.consts.iter().map(|(name, _)| *name).collect()));
         }
-        Ok((consts, options))
+        for (full, value) in &self.0 {
+            let (of, name) =
+                full.split_once('.').map_or((None, full.as_str()), |(of, name)| (Some(of), name));
+            let asked = |i: &usize| of.is_none_or(|of| free[*i].0 == of);
+            let mut steps: Vec<usize> = (0..free.len()).filter(asked).collect();
+            let is_const = name.starts_with(|c: char| c.is_ascii_uppercase());
+            if is_const {
+                steps.retain(|&i| free[i].1.contains(&name));
+            }
+            if steps.is_empty() {
+                let (case, found) = (problem.case.name, full.clone());
+                return Err(VariantError::Constant { case, found, needed: needed(&free) });
+            }
+            for i in steps {
+                let (consts, options) = &mut prepared[i];
+                if !is_const {
+                    options.set(name, value)?;
+                    continue;
+                }
+                let size = value.parse().ok().filter(|&size: &i64| size > 0);
+                let refused = || VariantError::Value { name: full.clone(), found: value.clone() };
+                let size = Const::Int(size.ok_or_else(refused)?);
+                consts.0.iter_mut().filter(|(n, _)| n == name).for_each(|(_, constant)| *constant = size);
+            }
+        }
+        Ok(prepared)
+    }
+}
+
+/// What may be changed of the kernels of a case.
+fn needed(free: &[(&str, Vec<&str>)]) -> String {
+    let shown = |(step, names): &(&str, Vec<&str>)| match free.len() {
+        1 => names.join(", "),
+        _ => names.iter().map(|name| format!("{step}.{name}")).collect::<Vec<_>>().join(", "),
+    };
+    let all: Vec<String> = free.iter().map(shown).filter(|names| !names.is_empty()).collect();
+    match (all.is_empty(), free.is_empty()) {
+        (_, true) => "it is a call of the operator, which has no variants".to_owned(),
+        (true, false) => "it has none".to_owned(),
+        (false, false) => format!("it has {}", all.join(", ")),
     }
 }
 

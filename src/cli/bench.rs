@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sla_runtime::{Device, DeviceName};
 use thiserror::Error;
 
@@ -13,7 +13,9 @@ use super::nearest;
 use super::progress::Bar;
 use crate::attention::OperatorError;
 use crate::attention::run::open;
-use crate::bench::case::{ALL, Case, Shape, Sizes, What, numbers};
+use crate::bench::case::{Case, Goal, Pass, Sizes, What};
+use crate::bench::cases::ALL;
+use crate::bench::shape::{Shape, numbers};
 use crate::bench::timing::Plan;
 use crate::bench::variant::Variant;
 use crate::bench::{self, BenchError, Request, peers};
@@ -35,9 +37,9 @@ pub struct Bench {
     /// Single cases by name instead of groups.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = known)]
     case: Vec<Case>,
-    /// The direction.
-    #[arg(long, value_enum, default_value = "fwd")]
-    pass: Pass,
+    /// The directions.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "fwd")]
+    pass: Vec<Pass>,
     /// Where to run: auto, cpu, cuda, cuda:N or interp.
     #[arg(long, default_value_t = DeviceName::Auto)]
     device: DeviceName,
@@ -47,7 +49,8 @@ pub struct Bench {
     /// Other sizes of the matrix product.
     #[arg(long, value_name = "M,N,K", value_parser = product)]
     matmul: Option<Product>,
-    /// A variant: constants in capitals, settings of the compiler in small letters; may be repeated, and empty for the chosen ones.
+    /// A variant: constants in capitals, settings of the compiler in small letters, of one kernel with its part's name before (`dq.stages=2`); may be
+    /// repeated, and empty for the chosen ones.
     #[arg(long, value_name = "NAME=VALUE,...")]
     set: Vec<String>,
     /// Turns of each kernel.
@@ -68,13 +71,6 @@ pub struct Bench {
     /// Write everything as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// The direction of kernels.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Pass {
-    /// Forward.
-    Fwd,
 }
 
 /// Sizes of a matrix product; clap would take a plain array for a list of options.
@@ -131,7 +127,6 @@ impl Bench {
             bursts: 5,
             rest: ms(if gpu { 150 } else { 0 }),
         };
-        let Pass::Fwd = self.pass;
         let request = Request { cases, variants, plan, seed: self.seed };
         let failed = |source| OperatorError::Failed { operator: device.name().to_string(), source };
         let mut bar = Bar::new();
@@ -175,12 +170,16 @@ impl Bench {
             matmul: self.matmul.map(|p| p.0).or(small.matmul),
         };
         let asked = match self.case.is_empty() {
-            true => ALL.iter().copied().filter(|c| self.what.contains(&c.what())).collect(),
+            true => ALL
+                .iter()
+                .copied()
+                .filter(|c| self.what.contains(&c.what()) && self.pass.contains(&c.pass))
+                .collect(),
             false => self.case.clone(),
         };
         let mut cases: Vec<Case> = Vec::new();
         for case in asked.into_iter().map(|case| case.at(&sizes)) {
-            if cases.iter().all(|known| known.work != case.work) {
+            if cases.iter().all(|known| (known.work, known.pass) != (case.work, case.pass)) {
                 cases.push(case);
             }
         }
@@ -206,10 +205,11 @@ fn list() -> String {
     let line = |case: &Case| {
         let goal = match case.goal {
             None => String::new(),
-            Some(bench::case::Goal::Tflops(least)) => format!("at least {least:.0} TFLOP/s"),
-            Some(bench::case::Goal::Within { of, percent }) => format!("within {percent:.0} % of {of}"),
+            Some(Goal::Milliseconds(most)) => format!("at most {most} ms"),
+            Some(Goal::Tflops(least)) => format!("at least {least:.0} TFLOP/s"),
+            Some(Goal::Within { of, percent }) => format!("within {percent:.0} % of {of}"),
         };
-        format!("{:<16} {:<50} {goal}\n", case.name, case.work.to_string())
+        format!("{:<20} {:<50} {goal}\n", case.name, case.work.to_string())
     };
     ALL.iter().map(line).collect()
 }

@@ -1,0 +1,191 @@
+//! The kernels that solve a case, one after the other, with the tensors that each is given.
+//!
+//! Tensors are known by name; who makes them is [`super::problem`]'s business. The operator as a whole is not here: it has its own order.
+
+use sla_dsl::ir::Elem;
+use sla_dsl::lang::{Const, KernelDef};
+
+use super::case::{Pass, Work};
+use crate::kernels::block_sparse::sparse_fwd;
+use crate::kernels::delta::row_delta;
+use crate::kernels::flash::flash_fwd;
+use crate::kernels::flash_backward::{flash_bwd_dkdv, flash_bwd_dq};
+use crate::kernels::matmul::matmul;
+use crate::kernels::sla_backward::{sla_bwd_dkdv, sla_bwd_dq};
+
+/// An argument of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// A tensor to read.
+    Read(&'static str),
+    /// A tensor to write.
+    Write(&'static str),
+    /// What logits are multiplied by.
+    Scale,
+}
+
+use Given::{Read, Scale, Write};
+
+/// One kernel.
+#[derive(Clone, Copy)]
+pub struct Step {
+    /// What it is called in variants (`dq.stages=2`) and parts.
+    pub name: &'static str,
+    /// The kernel.
+    pub kernel: &'static KernelDef,
+    /// Its arguments.
+    pub args: &'static [Given],
+    /// Products of numbers that it computes for each feature of a pair of a query and a key.
+    pub products: f64,
+}
+
+const FORWARD: &[Step] = &[Step {
+    name: "fwd",
+    kernel: &flash_fwd,
+    args: &[Read("q"), Read("k"), Read("v"), Write("out"), Write("lse"), Scale],
+    products: 2.0,
+}];
+
+const SPARSE_FORWARD: &[Step] = &[Step {
+    name: "fwd",
+    kernel: &sparse_fwd,
+    args: &[Read("q"), Read("k"), Read("v"), Read("index"), Read("count"), Write("out"), Write("lse"), Scale],
+    products: 2.0,
+}];
+
+const MATMUL: &[Step] =
+    &[Step { name: "matmul", kernel: &matmul, args: &[Read("a"), Read("b"), Write("out")], products: 1.0 }];
+
+/// Row sums, which the gradients' kernels need.
+const DELTA: Step = Step {
+    name: "delta",
+    kernel: &row_delta,
+    args: &[Read("out"), Read("grad"), Write("delta")],
+    products: 0.0,
+};
+
+const BACKWARD: &[Step] = &[
+    DELTA,
+    Step {
+        name: "dq",
+        kernel: &flash_bwd_dq,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Write("grad_q"),
+            Scale,
+        ],
+        products: 3.0,
+    },
+    Step {
+        name: "dkdv",
+        kernel: &flash_bwd_dkdv,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Write("grad_k"),
+            Write("grad_v"),
+            Scale,
+        ],
+        products: 4.0,
+    },
+];
+
+const SPARSE_BACKWARD: &[Step] = &[
+    DELTA,
+    Step {
+        name: "dq",
+        kernel: &sla_bwd_dq,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Read("index"),
+            Read("count"),
+            Read("no_weight"),
+            Read("no_state"),
+            Read("no_sums"),
+            Read("no_rows"),
+            Read("no_rows"),
+            Write("grad_q"),
+            Scale,
+        ],
+        products: 3.0,
+    },
+    Step {
+        name: "dkdv",
+        kernel: &sla_bwd_dkdv,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Read("column_index"),
+            Read("column_count"),
+            Read("no_weight"),
+            Read("no_state"),
+            Read("no_sums"),
+            Write("grad_k"),
+            Write("grad_v"),
+            Scale,
+        ],
+        products: 4.0,
+    },
+];
+
+/// The kernels of a piece of work; none for the operator as a whole.
+pub fn steps(work: &Work, pass: Pass) -> &'static [Step] {
+    match (work, pass) {
+        (Work::Dense(_), Pass::Fwd) => FORWARD,
+        (Work::Dense(_), Pass::Bwd) => BACKWARD,
+        (Work::Sparse(..), Pass::Fwd) => SPARSE_FORWARD,
+        (Work::Sparse(..), Pass::Bwd) => SPARSE_BACKWARD,
+        (Work::Matmul(_), _) => MATMUL,
+        (Work::Module(..), _) => &[],
+    }
+}
+
+impl Step {
+    /// The tensors that it writes.
+    pub fn writes(&self) -> impl Iterator<Item = &'static str> {
+        self.args.iter().filter_map(|given| match given {
+            Write(name) => Some(*name),
+            _ => None,
+        })
+    }
+
+    /// Values of the kernel's constants that follow from the work: those of the sparse gradients without a linear branch among them.
+    pub fn fixed(&self, work: &Work) -> Vec<(&'static str, Const)> {
+        let mut named = vec![
+            ("T", Const::Elem(Elem::BF16)),
+            ("S", Const::Elem(Elem::F32)),
+            ("CAUSAL", Const::Bool(false)),
+            ("LINEAR", Const::Bool(false)),
+        ];
+        let mut size = |name, n: usize| named.push((name, Const::Int(n as i64)));
+        ["RQ", "RK", "PHI", "P"].into_iter().for_each(|name| size(name, 1));
+        if let Some(shape) = work.shape() {
+            size("D", shape.dim);
+        }
+        if let Work::Sparse(_, lists) = work
+            && self.name != DELTA.name
+        {
+            size("BQ", lists.bq);
+            size("BK", lists.bk);
+        }
+        named
+    }
+}

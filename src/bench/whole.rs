@@ -1,0 +1,151 @@
+//! The operator measured as a user calls it: one call from `q`, `k`, `v` (and the gradient of the output) to results.
+//!
+//! What a call makes is kept until the next one begins, so that it can be looked at; memory is the operator's own business, and part of the time.
+
+use std::collections::HashMap;
+
+use sla_dsl::ir::Elem;
+use sla_runtime::{Device, DynTensor, RuntimeError};
+
+use super::case::{Call, Pass};
+use super::shape::Shape;
+use crate::attention::module::{Forward, Grads, Lists, Sla, Weights};
+use crate::attention::random::Random;
+
+/// Tensors by name.
+type Tensors = HashMap<&'static str, DynTensor>;
+
+/// What the last call made.
+enum Made {
+    Nothing,
+    Routed(DynTensor, Box<[Lists; 2]>),
+    Forward(Box<Forward>),
+    Grads(Box<Grads>),
+}
+
+/// A call of the operator.
+pub struct Whole {
+    /// What is called.
+    pub call: Call,
+    sla: Sla,
+    shape: Shape,
+    pass: Pass,
+    weights: Weights,
+    /// For gradients, the forward that they belong to.
+    saved: Option<Box<Forward>>,
+    made: Made,
+}
+
+impl Whole {
+    /// Prepares a call; the weights of the projection are drawn from a seed.
+    ///
+    /// # Errors
+    /// A device that fails, or no memory left.
+    pub fn new(
+        device: &Device,
+        shape: Shape,
+        call: Call,
+        pass: Pass,
+        seed: u64,
+    ) -> Result<Whole, RuntimeError> {
+        let mut random = Random::new(seed);
+        let mut weight = |shape: &[usize], deviation| {
+            let values = random.normals(shape.iter().product(), deviation);
+            let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+            DynTensor::from_f32(device, Elem::F32, shape, &values)
+        };
+        let weights = Weights {
+            projection: Some(weight(&[shape.dim; 2], (shape.dim as f64).sqrt().recip())?),
+            bias: Some(weight(&[shape.dim], 1.0)?),
+            phi: None,
+        };
+        let sla = Sla::new(device, call.config());
+        Ok(Whole { call, sla, shape, pass, weights, saved: None, made: Made::Nothing })
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        self.sla.device()
+    }
+
+    /// The head dimension.
+    pub fn dim(&self) -> usize {
+        self.shape.dim
+    }
+
+    /// Runs the forward that the gradients start from.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn forward(&mut self, tensors: &Tensors) -> Result<(), RuntimeError> {
+        self.saved = Some(self.attend(tensors)?);
+        Ok(())
+    }
+
+    fn attend(&self, tensors: &Tensors) -> Result<Box<Forward>, RuntimeError> {
+        let [q, k, v] = ["q", "k", "v"].map(|name| &tensors[name]);
+        self.sla.forward(q, k, v, &self.weights, None).map(Box::new)
+    }
+
+    /// The call that is measured.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn call(&mut self, tensors: &Tensors) -> Result<(), RuntimeError> {
+        self.made = Made::Nothing;
+        let [q, k, v] = ["q", "k", "v"].map(|name| &tensors[name]);
+        self.made = match (self.call, &self.saved) {
+            (Call::Router, _) => {
+                let mask = self.sla.route(q, k)?;
+                let lists = [self.sla.lists(&mask)?, self.sla.lists(&mask.transpose(2, 3)?)?];
+                Made::Routed(mask, Box::new(lists))
+            }
+            (_, Some(saved)) if self.pass == Pass::Bwd => {
+                Made::Grads(Box::new(self.sla.backward(q, k, v, saved, &tensors["grad"])?))
+            }
+            _ => Made::Forward(self.attend(tensors)?),
+        };
+        Ok(())
+    }
+
+    /// Forgets what the last call made.
+    pub fn clear(&mut self) {
+        self.made = Made::Nothing;
+    }
+
+    /// The names of what a call makes.
+    pub fn outputs(&self) -> &'static [&'static str] {
+        match (self.call, self.pass) {
+            (Call::Router, _) => &["row_count", "column_count"],
+            (_, Pass::Fwd) => &["out", "lse"],
+            (_, Pass::Bwd) => &["grad_q", "grad_k", "grad_v", "grad_projection", "grad_bias"],
+        }
+    }
+
+    /// An output by name, once there is one.
+    pub fn output(&self, name: &str) -> Option<&DynTensor> {
+        match (&self.made, name) {
+            (Made::Routed(mask, _), "mask") => Some(mask),
+            (Made::Routed(_, lists), "row_count") => Some(&lists[0].count),
+            (Made::Routed(_, lists), "row_index") => Some(&lists[0].index),
+            (Made::Routed(_, lists), "column_count") => Some(&lists[1].count),
+            (Made::Routed(_, lists), "column_index") => Some(&lists[1].index),
+            (Made::Forward(f), "out") => Some(&f.out),
+            (Made::Forward(f), "lse") => Some(&f.lse),
+            (Made::Grads(g), "grad_q") => Some(&g.q),
+            (Made::Grads(g), "grad_k") => Some(&g.k),
+            (Made::Grads(g), "grad_v") => Some(&g.v),
+            (Made::Grads(g), "grad_projection") => Some(&g.projection),
+            (Made::Grads(g), "grad_bias") => Some(&g.bias),
+            _ => None,
+        }
+    }
+
+    /// Pairs of a query and a key of critical blocks, in all heads; the last block of keys counts as a whole one. Nothing for the router.
+    pub fn pairs(&self) -> u64 {
+        let (blocks, s) = (self.sla.config().blocks(), self.shape);
+        let critical = self.sla.config().counts(s.length.div_ceil(blocks.k())).critical;
+        let keys = (critical * blocks.k()).min(s.length);
+        if self.call == Call::Router { 0 } else { (s.batch * s.heads * s.length * keys) as u64 }
+    }
+}
