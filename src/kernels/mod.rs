@@ -37,6 +37,7 @@ const RK: (&str, Const) = ("RK", Const::Int(1));
 const PHI: (&str, Const) = ("PHI", Const::Int(1));
 const P: (&str, Const) = ("P", Const::Int(1));
 const LINEAR: (&str, Const) = ("LINEAR", Const::Bool(true));
+const SAVE: (&str, Const) = ("SAVE", Const::Bool(true));
 
 /// Every shipped kernel.
 pub const ALL: &[Entry] = &[
@@ -73,7 +74,7 @@ pub const ALL: &[Entry] = &[
     Entry { def: &projection::fold_projection, defaults: &[S, D, ("BACK", Const::Bool(false))] },
     Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
-    Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },
+    Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
     Entry { def: &sla_backward::sla_bwd_state, defaults: &[T, S, BQ, D, PHI, P] },
     Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },

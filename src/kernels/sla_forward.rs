@@ -13,8 +13,12 @@ use sla_dsl::prelude::*;
 /// SLA for one block of queries. `S` is the type in which the linear branch multiplies by the state.
 ///
 /// Without `LINEAR` the state, its sums and the bias are not read: sparse attention alone.
-/// `sparse_out` gets `O^s`, which the backward needs.
-#[kernel(dims(B, H, LQ, LK, W, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+/// With `SAVE`, `sparse_out` gets `O^s`, which the backward needs, and has as many rows as `q`; else it is not written.
+#[kernel(
+    dims(B, H, LQ, LK, W, SM, LS),
+    require(P <= 2, !SAVE || LS == LQ),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+)]
 pub fn sla_fwd<
     T: Float,
     S: Float,
@@ -25,6 +29,7 @@ pub fn sla_fwd<
     const PHI: usize,
     const P: usize,
     const LINEAR: bool,
+    const SAVE: bool,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
@@ -36,7 +41,7 @@ pub fn sla_fwd<
     sums: &Tensor<f32, { [B, H, SM, P, D] }>,
     bias: &Tensor<f32, { [D] }>,
     out: &mut Tensor<T, { [B, H, LQ, D] }>,
-    sparse_out: &mut Tensor<T, { [B, H, LQ, D] }>,
+    sparse_out: &mut Tensor<T, { [B, H, LS, D] }>,
     lse: &mut Tensor<f32, { [B, H, LQ] }>,
     scale: f32,
     eps: f32,
@@ -55,9 +60,13 @@ pub fn sla_fwd<
     let (inv, l2) = st.finish();
     let mut o = acc * inv;
     lse.at(b, h).block::<BQ>(m).store(l2.squeeze(1));
-    sparse_out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
+    if SAVE {
+        sparse_out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
+    }
     if LINEAR {
         let at = (m / RQ).min(SM - 1);
+        // Read before what takes time, so that nothing waits for them.
+        let shift = bias.block::<D>(0).load().unsqueeze(0);
         let mut x = q.cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load());
@@ -65,12 +74,13 @@ pub fn sla_fwd<
         let mut num = zeros::<f32>([BQ, D]);
         let mut den = full::<f32>([BQ, 1], 0.0) + eps;
         for p in unroll(0..P) {
+            let z = sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
             let f = feature(x * (1 - 2 * p), PHI);
+            den += (f * z).sum(1);
             num += dot(f.cast::<S>(), folded.at(b, h, at).block::<D>(p).load());
-            den += (f * sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0)).sum(1);
         }
         let rden = select(den == 0.0, 0.0, 1.0 / den);
-        o = o + num * rden + bias.block::<D>(0).load().unsqueeze(0);
+        o = o + num * rden + shift;
     }
     out.at(b, h).block::<BQ>(m).store(o.cast::<T>());
 }

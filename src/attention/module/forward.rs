@@ -24,6 +24,17 @@ pub struct Forward {
     pub saved: Saved,
 }
 
+/// What the forward gives where no backward follows.
+#[derive(Clone, Debug)]
+pub struct Inferred {
+    /// `[B, H, Lq, D]`, of the type of `q`.
+    pub out: DynTensor,
+    /// `[B, H, Lq]` f32: base-2 log-sum-exp over the critical blocks; `-inf` in rows without one.
+    pub lse: DynTensor,
+    /// `[B, H, M, N]` i8: the mask that was used.
+    pub mask: DynTensor,
+}
+
 /// What the backward needs of the forward.
 #[derive(Clone, Debug)]
 pub struct Saved {
@@ -43,7 +54,8 @@ pub struct Saved {
 pub(super) const STATE_ELEM: (&str, Const) = ("S", Const::Elem(Elem::F32));
 
 impl Sla {
-    /// Attention of `q` `[B, H, Lq, D]` over `k`, `v` `[B, H, Lk, D]` (any strides, one element type); routes unless a `mask` is given.
+    /// Attention of `q` `[B, H, Lq, D]` over `k`, `v` `[B, H, Lk, D]` (any strides, one element type); routes unless a `mask` is given. Keeps what
+    /// [`backward`](Sla::backward) needs; where none follows, [`infer`](Sla::infer) writes half as much.
     ///
     /// # Errors
     /// What a launch reports: shapes or types that do not fit, or a device that fails.
@@ -54,6 +66,35 @@ impl Sla {
         v: &DynTensor,
         weights: &Weights,
         mask: Option<&DynTensor>,
+    ) -> Result<Forward, RuntimeError> {
+        self.attend(q, k, v, weights, mask, true)
+    }
+
+    /// The same without what a backward needs.
+    ///
+    /// # Errors
+    /// What a launch reports: shapes or types that do not fit, or a device that fails.
+    pub fn infer(
+        &self,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        weights: &Weights,
+        mask: Option<&DynTensor>,
+    ) -> Result<Inferred, RuntimeError> {
+        let Forward { out, lse, mask, .. } = self.attend(q, k, v, weights, mask, false)?;
+        Ok(Inferred { out, lse, mask })
+    }
+
+    /// The forward. Unless it is to `save` for the backward, what it keeps is of no use to that.
+    fn attend(
+        &self,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        weights: &Weights,
+        mask: Option<&DynTensor>,
+        save: bool,
     ) -> Result<Forward, RuntimeError> {
         let shape = q.shape();
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
@@ -86,7 +127,8 @@ impl Sla {
             None => self.zeros(&[d])?,
         };
         let mut out = self.of(q.elem(), shape)?;
-        let mut sparse_out = self.of(q.elem(), shape)?;
+        let rows = if save { shape[2] } else { 1 };
+        let mut sparse_out = self.of(q.elem(), &[b, h, rows, d])?;
         let mut lse = self.zeros(&shape[..3])?;
         let w = self.phi_weight(h, d, weights)?;
         let args = [
@@ -106,7 +148,8 @@ impl Sla {
             float(self.config.eps()),
         ];
         let s = self.folded_elem(q.elem());
-        let consts = self.kernel_consts(q.elem(), s, d, tiles, state_blocks);
+        let mut consts = self.kernel_consts(q.elem(), s, d, tiles, state_blocks);
+        consts.push(switch("SAVE", save));
         run(&self.device, &sla_forward::sla_fwd, &consts, &args)?;
         drop(args);
         let weights = weights.clone();

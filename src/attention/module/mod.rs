@@ -1,7 +1,7 @@
 //! The operator on a device: the kernels of [`crate::kernels`] in the order that the formulas ask for.
 //!
 //! [`Sla`] holds a device and a configuration. [`Sla::forward`] routes (unless a mask is given), builds lists and the linear state, and runs the fused
-//! kernel; [`Sla::backward`] takes what the forward saved. Tensors are the device's own; nothing here copies to the host.
+//! kernel; [`Sla::backward`] takes what the forward saved, and [`Sla::infer`] is the forward where no backward follows. Tensors are the device's own; nothing here copies to the host.
 //! It does not check values: [`Inputs::check`](super::Inputs::check) does, and launches check shapes and types.
 
 mod backward;
@@ -14,7 +14,7 @@ mod shapes;
 
 pub use backward::Grads;
 pub use blocks::Lists;
-pub use forward::{Forward, Saved};
+pub use forward::{Forward, Inferred, Saved};
 pub use operator::Compiled;
 
 use super::config::{Config, FeatureMap};

@@ -43,32 +43,43 @@ impl Compiled {
         };
         let mask = inputs.mask.as_ref().map(|m| self.upload(m)).transpose()?;
 
+        let grad_out = inputs.grad_out.as_ref().filter(|_| request.backward());
         let start = Instant::now();
+        let Some(grad_out) = grad_out else {
+            let inferred = sla.infer(&q, &k, &v, &weights, mask.as_ref())?;
+            self.device.synchronize()?;
+            let forward_time = start.elapsed();
+            let classes = inferred.mask.to_bytes()?.into_iter().map(|b| b as i8).collect();
+            return Ok(Answer {
+                out: download(&inferred.out)?,
+                lse: download(&inferred.lse)?,
+                mask: BlockMask::new(request.grid(), classes)?,
+                gradients: None,
+                forward_time,
+                backward_time: Duration::ZERO,
+            });
+        };
         let forward = sla.forward(&q, &k, &v, &weights, mask.as_ref())?;
         self.device.synchronize()?;
         let forward_time = start.elapsed();
 
-        let (mut backward_time, mut gradients) = (Duration::ZERO, None);
-        if let Some(grad_out) = inputs.grad_out.as_ref().filter(|_| request.backward()) {
-            let grad_out = self.upload(grad_out)?;
-            let start = Instant::now();
-            let grads = sla.backward(&q, &k, &v, &forward, &grad_out)?;
-            self.device.synchronize()?;
-            backward_time = start.elapsed();
-            gradients = Some(Gradients {
-                q: download(&grads.q)?,
-                k: download(&grads.k)?,
-                v: download(&grads.v)?,
-                proj_weight: download(&grads.projection)?,
-                proj_bias: download(&grads.bias)?,
-            });
-        }
+        let grad_out = self.upload(grad_out)?;
+        let start = Instant::now();
+        let grads = sla.backward(&q, &k, &v, &forward, &grad_out)?;
+        self.device.synchronize()?;
+        let backward_time = start.elapsed();
         let classes = forward.mask.to_bytes()?.into_iter().map(|b| b as i8).collect();
         Ok(Answer {
             out: download(&forward.out)?,
             lse: download(&forward.lse)?,
             mask: BlockMask::new(request.grid(), classes)?,
-            gradients,
+            gradients: Some(Gradients {
+                q: download(&grads.q)?,
+                k: download(&grads.k)?,
+                v: download(&grads.v)?,
+                proj_weight: download(&grads.projection)?,
+                proj_bias: download(&grads.bias)?,
+            }),
             forward_time,
             backward_time,
         })
