@@ -5,7 +5,7 @@ package fastvideo-kernel (its triton_kernels/sla_triton.py is the kernel of thu-
 said to be absent, and so is what cannot run a case.
 
 peers.py --cases JSON [--device N] [--seed S] prints one JSON object a line: {"versions": {...}}, then for every case and peer
-{"case", "peer", "note", "ms", "tflops"} or {"case", "peer", "absent"}. A case is {"name", "pass": "fwd" | "bwd", "what": "dense" | "sparse" | "module" |
+{"case", "peer", "note", "ms", "tflops", "extra_bytes"} or {"case", "peer", "absent"}. A case is {"name", "pass": "fwd" | "bwd", "what": "dense" | "sparse" | "module" |
 "matmul", ...} with "shape" [B, H, L, D], "blocks" [BQ, BK] and "kept" [fewest, most] blocks of a row, "call": "router" | "all" | "marginal", or
 "sizes" [M, N, K].
 
@@ -133,6 +133,22 @@ class Run:
             out.backward(grad, retain_graph=True)
 
         return bench.median_ms(step), 2.5 * self.work
+
+
+    def extra_bytes(self, bench):
+        """What a forward and a backward take at most beyond inputs, output and gradients of the leaves."""
+        torch = bench.torch
+        (grad,) = bench.normal(*self.leaves[0].shape)
+        for leaf in self.leaves:
+            leaf.grad = None
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        out = self.forward()
+        out.backward(grad)
+        torch.cuda.synchronize()
+        given = sum(t.numel() * t.element_size() for t in (out, *(leaf.grad for leaf in self.leaves)))
+        return max(0, torch.cuda.max_memory_allocated() - before - given)
 
 
 def dense_peers(bench, case):
@@ -341,7 +357,9 @@ def main():
             try:
                 made = run()
                 ms, work = made.ms(bench, case["pass"] == "bwd")
-                say(**row, note=made.note, ms=ms, tflops=work / ms / 1e9)
+                both = case["what"] == "module" and case["pass"] == "bwd"
+                extra = made.extra_bytes(bench) if both else None
+                say(**row, note=made.note, ms=ms, tflops=work / ms / 1e9, extra_bytes=extra)
                 del made
                 bench.torch.cuda.empty_cache()
             except Exception as error:  # a peer that cannot run here is a row too

@@ -30,6 +30,9 @@ pub struct Figure {
     /// 10^12 operations per second.
     #[serde(default)]
     pub tflops: Option<f64>,
+    /// Bytes that a forward and a backward take at most beyond inputs, output and gradients.
+    #[serde(default)]
+    pub extra_bytes: Option<u64>,
     /// Why there is no figure.
     #[serde(default)]
     pub absent: Option<String>,

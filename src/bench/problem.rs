@@ -183,6 +183,22 @@ impl Problem {
         Ok(())
     }
 
+    /// Bytes that a forward and a backward of the operator take beyond inputs and results; `None` for other cases, and where nobody counts.
+    /// Forgets what was computed before.
+    ///
+    /// # Errors
+    /// As [`Problem::launch`].
+    pub fn extra_bytes(&mut self) -> Result<Option<u64>, RuntimeError> {
+        match &mut self.whole {
+            Some(whole) if self.case.pass == Pass::Bwd => {
+                whole.forget();
+                self.started = false;
+                whole.extra_bytes(&self.tensors)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Floating-point operations: two for each product of numbers that the result depends on; five products of a pair for gradients. Of the
     /// operator those of critical blocks.
     pub fn flops(&self) -> f64 {

@@ -57,6 +57,8 @@ pub struct Row {
     pub errors: Option<Vec<Measured>>,
     /// How long it takes.
     pub time: Option<Time>,
+    /// Bytes of a GPU that a forward and a backward of the operator take at most beyond inputs, output and gradients.
+    pub extra_bytes: Option<u64>,
     /// Why it was not measured.
     pub failed: Option<String>,
 }

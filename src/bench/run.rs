@@ -130,6 +130,11 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
         progress.step();
         kept(&mut rows[*row], made.map(|made| *bursts = made))
     });
+    entries.retain_mut(|entry| {
+        let (row, found) = (&mut rows[entry.row], problems[entry.problem].extra_bytes());
+        row.extra_bytes = *found.as_ref().unwrap_or(&None);
+        kept(row, found.map(drop))
+    });
     for entry in &entries {
         rows[entry.row].time = time(device, rows[entry.row].flops, entry, clock.as_ref());
     }
@@ -164,6 +169,7 @@ fn plain_row(problem: &Problem, variant: &Variant, prepared: &Prepared) -> Row {
         parts: problem.steps.iter().zip(prepared).map(part).collect(),
         errors: None,
         time: None,
+        extra_bytes: None,
         failed: None,
     }
 }

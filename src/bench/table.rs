@@ -84,6 +84,9 @@ impl Record {
             time.host_us.map_or(String::new(), |us| format!("{us:.1}")),
             row.first_seconds.map_or(String::new(), |s| format!("{s:.2}")),
         )?;
+        if let Some(bytes) = row.extra_bytes {
+            writeln!(f, "{:<20} memory beyond inputs and results: {}", "", mebibytes(bytes))?;
+        }
         match row.parts.as_slice() {
             [_] => Ok(()),
             parts => parts.iter().try_for_each(|part| write_part(part, f)),
@@ -126,12 +129,18 @@ fn write_peers(peers: &Peers, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Res
         };
         match (figure.ms, figure.absent.as_deref()) {
             (Some(ms), _) => {
-                writeln!(f, "  {name:<65} {ms:>9.4} {:>8} {:>8}", "", speed(figure.tflops))?;
+                let memory =
+                    figure.extra_bytes.map_or(String::new(), |bytes| format!("  {}", mebibytes(bytes)));
+                writeln!(f, "  {name:<65} {ms:>9.4} {:>8} {:>8}{memory}", "", speed(figure.tflops))?;
             }
             (None, reason) => writeln!(f, "  {name:<65} {}", reason.unwrap_or("not measured"))?,
         }
     }
     Ok(())
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// A speed with three figures, whether of a GPU or of a slow host.

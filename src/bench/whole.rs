@@ -108,6 +108,30 @@ impl Whole {
         Ok(())
     }
 
+    /// Bytes that a forward and a backward take at most beyond their inputs and what they give (the output and all gradients), on a GPU. What earlier
+    /// calls made must have been forgotten.
+    ///
+    /// # Errors
+    /// What a launch reports.
+    pub fn extra_bytes(&self, tensors: &Tensors) -> Result<Option<u64>, RuntimeError> {
+        let device = self.device();
+        let Some(before) = device.memory() else { return Ok(None) };
+        device.reset_peak();
+        let [q, k, v, grad] = ["q", "k", "v", "grad"].map(|name| &tensors[name]);
+        let forward = self.attend(tensors)?;
+        let grads = self.sla.backward(q, k, v, &forward, grad)?;
+        let given = [&forward.out, &grads.q, &grads.k, &grads.v, &grads.projection, &grads.bias];
+        let given: usize = given.iter().map(|t| t.count() * t.elem().bytes()).sum();
+        let peak = device.memory().map_or(before.now, |memory| memory.peak);
+        Ok(Some((peak - before.now).saturating_sub(given as u64)))
+    }
+
+    /// Forgets what the last call made, and the forward that gradients start from.
+    pub fn forget(&mut self) {
+        self.saved = None;
+        self.made = Made::Nothing;
+    }
+
     /// Forgets what the last call made.
     pub fn clear(&mut self) {
         self.made = Made::Nothing;

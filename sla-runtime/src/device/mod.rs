@@ -5,6 +5,7 @@
 mod cpu;
 mod cuda;
 mod mark;
+mod meter;
 mod name;
 mod resources;
 mod scrub;
@@ -12,6 +13,7 @@ mod scrub;
 pub(crate) use cuda::{CudaContext, CudaMemory};
 pub use cuda::{CudaError, MapRefusal};
 pub use mark::Mark;
+pub use meter::MemoryUse;
 pub use name::DeviceName;
 pub use resources::Resources;
 pub use scrub::Scrubber;
@@ -198,6 +200,18 @@ impl Device {
                 Buffer::Cuda(CudaMemory::zeroed(d.context(), bytes)?)
             }
         }))
+    }
+
+    /// What its tensors and kernels' own buffers take, for a GPU: counted by this handle and its clones.
+    pub fn memory(&self) -> Option<MemoryUse> {
+        self.cuda_context().map(|context| context.meter().read())
+    }
+
+    /// Lets [`MemoryUse::peak`] start again from what is allocated now.
+    pub fn reset_peak(&self) {
+        if let Some(context) = self.cuda_context() {
+            context.meter().reset_peak();
+        }
     }
 
     /// A GPU's place on the PCI bus, as `nvidia-smi -i` takes it; `None` for the others.

@@ -1,6 +1,7 @@
 //! A GPU's primary context: opened once per handle, made current by every call that needs it.
 
 use super::CudaError;
+use crate::device::meter::Meter;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute, CUevent_flags};
 use sla_dsl::launch::Space;
@@ -24,6 +25,7 @@ pub(crate) struct CudaContext {
     multiprocessors: u32,
     cache_bytes: usize,
     pooled: bool,
+    meter: Meter,
 }
 
 // SAFETY: the driver's handles may be used from any thread, once the context is current there; `enter` makes it so.
@@ -66,11 +68,17 @@ impl CudaContext {
             multiprocessors,
             cache_bytes: cache as usize,
             pooled,
+            meter: Meter::default(),
         };
         if pooled {
             context.keep_freed_memory().map_err(what)?;
         }
         Ok(context)
+    }
+
+    /// What was allocated in it.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Lets the driver keep freed memory for the next allocation instead of returning it at each synchronisation.

@@ -51,7 +51,10 @@ impl CudaMemory {
             }
         };
         match allocate() {
-            Ok(start) => Ok(CudaMemory { context: context.clone(), start, bytes }),
+            Ok(start) => {
+                context.meter().add(bytes);
+                Ok(CudaMemory { context: context.clone(), start, bytes })
+            }
             Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
                 let (free, total) = result::mem_get_info().unwrap_or_default();
                 Err(CudaError::OutOfMemory { bytes, ordinal: context.ordinal(), free, total })
@@ -83,6 +86,7 @@ impl CudaMemory {
 
 impl Drop for CudaMemory {
     fn drop(&mut self) {
+        self.context.meter().take(self.bytes);
         if self.context.enter().is_ok() {
             // SAFETY: allocated in `allocate` by the same choice, freed once; kernels enqueued before may still use it, and run first:
             // the free is in stream order, or waits for the device.

@@ -90,6 +90,10 @@ fn memory_is_zeroed_copied_and_freed() {
     let memory = CudaMemory::copy_of(&context, &data).unwrap();
     assert_eq!(memory.space(), Space::Cuda(0));
     assert_eq!(memory.address() % 256, 0);
+    let before = context.meter().read();
+    drop(CudaMemory::zeroed(&context, 3000).unwrap());
+    assert_eq!(context.meter().read().now, before.now);
+    assert_eq!(context.meter().read().peak, before.peak.max(before.now + 3000));
     memory.read(7, &mut back[..900]).unwrap();
     assert_eq!(back[..900], data[7..907]);
     CudaMemory::copy_of(&context, &[]).unwrap().read(0, &mut []).unwrap();
