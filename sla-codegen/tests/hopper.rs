@@ -80,7 +80,7 @@ fn programs_are_drawn_where_lists_say_how_long_they_are() {
             assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
             let queue = order == ProgramOrder::Queue || order == ProgramOrder::Auto && drawn;
             let roles = count(&out, OpCode::Role);
-            let expected = if queue { [1, roles - 1, 0] } else { [0, 0, roles] };
+            let expected = if queue { [2, roles - 1, 0] } else { [0, 0, roles] };
             let strides = count(&out, OpCode::Ctas).min(roles);
             let found = [count(&out, OpCode::Draw), count(&out, OpCode::Take), strides];
             assert_eq!(found, expected, "{name}:\n{out}");

@@ -301,7 +301,7 @@ fn staging(kernel: &Kernel, shape: &Shape) -> (Vec<RingPlan>, Vec<usize>) {
     (rings, which)
 }
 
-/// The queue of programs, if they are drawn: by the producer of residents, or the last one.
+/// The queue of programs, if they are drawn: by the producer of the first stream, or the last one.
 fn queue(
     kernel: &Kernel,
     shape: &Shape,
@@ -317,7 +317,7 @@ fn queue(
         }
     };
     let last = producers.len().checked_sub(1).filter(|_| wanted)?;
-    let drawer = producers.iter().position(|p| !p.residents.is_empty()).unwrap_or(last);
+    let drawer = producers.iter().position(|p| p.streams.contains(&0)).unwrap_or(last);
     producers[drawer].draws = true;
     // The other producers, and every warp that multiplies.
     let arrivals = last as u32 + 4 * shape.warpgroups;

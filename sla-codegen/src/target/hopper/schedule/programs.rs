@@ -4,13 +4,21 @@
 //! Which programs a block of threads runs is decided here and nowhere else:
 //! * *static*: block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks.
 //! * *drawn*: block `c` starts with program `c`; one role then draws the next one from a counter in global memory, and hands it to the other roles
-//!   through a ring of numbers. It draws while the program before runs, so nobody waits for the counter. Each block draws once for each program that it
-//!   has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch without anyone resetting it.
+//!   through a ring of numbers. It draws shortly before it is done with the program before, so nobody waits for the counter, and no block holds long
+//!   programs at the end while others have none: drawn a program or two ahead, lists of very different length took 50 of 590 us longer by a model. Each
+//!   block draws once for each program that it has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch
+//!   without anyone resetting it.
 //!
 //! A role that would wait for numbers in memory at the start of each program (how long its list is) reads them one program ahead: [`Ahead`].
 
 use super::writer::{Known, OpenFor, Writer};
 use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Pred, Type, Value};
+
+/// Steps of a program that are left to be copied when the next one is drawn. The consumers are further back by as many as a ring has stages, and these
+/// together take longer than a draw, a look into the lists of the program that was drawn and its first copies.
+const DRAWN_BEFORE: i64 = 4;
+/// Neither a program nor the -1 of a draw that finds none.
+const UNDRAWN: i64 = -2;
 
 /// Numbers that a role reads from memory one program ahead.
 pub struct Ahead<'s> {
@@ -65,10 +73,38 @@ struct Queue {
 impl Next<'_> {
     /// Draws it, for this role and the others. The others take it when they are done with theirs.
     pub fn draw(&mut self, w: &mut Writer<'_>) {
-        if let Some(q) = &self.queue {
-            let operands = [q.ring, q.cursor, self.total];
-            self.drawn = Some(w.one(OpCode::Draw, &operands, Type::Scalar(Elem::I32), &[]));
-        }
+        self.drawn = self.number(w);
+    }
+
+    /// What stands for a program that is not drawn yet.
+    pub fn undrawn(&self, w: &mut Writer<'_>) -> Value {
+        w.int(UNDRAWN)
+    }
+
+    /// In the step at `counter` of a loop up to `hi`: draws it if it is not drawn and few steps are left. Gives what `was` or what it is now.
+    pub fn draw_near(&self, w: &mut Writer<'_>, counter: Value, hi: Value, step: i64, was: Value) -> Value {
+        let far = w.int(DRAWN_BEFORE * step);
+        let then = w.arith(OpCode::Add, counter, far);
+        let (near, not) = (compare(w, then, Pred::Ge, hi), self.is_undrawn(w, was));
+        let now = w.one(OpCode::And, &[near, not], Type::Scalar(Elem::Bool), &[]);
+        w.branch(now, |w| self.number(w).into_iter().collect(), |_| vec![was])[0]
+    }
+
+    /// Draws it unless that was done.
+    pub fn draw_unless(&mut self, w: &mut Writer<'_>, drawn: Value) {
+        let not = self.is_undrawn(w, drawn);
+        self.drawn = Some(w.branch(not, |w| self.number(w).into_iter().collect(), |_| vec![drawn])[0]);
+    }
+
+    fn is_undrawn(&self, w: &mut Writer<'_>, drawn: Value) -> Value {
+        let undrawn = self.undrawn(w);
+        compare(w, drawn, Pred::Eq, undrawn)
+    }
+
+    fn number(&self, w: &mut Writer<'_>) -> Option<Value> {
+        let q = self.queue.as_ref()?;
+        let operands = [q.ring, q.cursor, self.total];
+        Some(w.one(OpCode::Draw, &operands, Type::Scalar(Elem::I32), &[]))
     }
 
     /// Reads what is read ahead; where programs are drawn, waits until the next one is.
@@ -84,9 +120,6 @@ impl Next<'_> {
             }
         };
         // Past the last program the present one is looked at again, and what is found is not used.
-        let compare = |w: &mut Writer<'_>, a: Value, pred: Pred, b: Value| {
-            w.one(OpCode::Cmp, &[a, b], Type::Scalar(Elem::Bool), &[("pred", Attr::Pred(pred))])
-        };
         let zero = w.int(0);
         let (below, from) = (compare(w, next, Pred::Lt, self.total), compare(w, next, Pred::Ge, zero));
         let is = w.one(OpCode::And, &[below, from], Type::Scalar(Elem::Bool), &[]);
@@ -211,6 +244,9 @@ pub fn lap(w: &mut Writer<'_>, ring: Value, cursor: Value) -> Value {
 
 /// Whether a loop has an iteration.
 pub fn some(w: &mut Writer<'_>, lo: Value, hi: Value) -> Value {
-    let less = [("pred", Attr::Pred(sla_dsl::ir::Pred::Lt))];
-    w.one(OpCode::Cmp, &[lo, hi], Type::Scalar(Elem::Bool), &less)
+    compare(w, lo, Pred::Lt, hi)
+}
+
+fn compare(w: &mut Writer<'_>, a: Value, pred: Pred, b: Value) -> Value {
+    w.one(OpCode::Cmp, &[a, b], Type::Scalar(Elem::Bool), &[("pred", Attr::Pred(pred))])
 }
