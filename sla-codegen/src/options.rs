@@ -144,6 +144,8 @@ pub struct Options {
     pub order: ProgramOrder,
     /// Blocks of threads that are to share a multiprocessor under a schedule of roles; chosen from the number of warpgroups when absent.
     pub ctas_per_sm: Option<u32>,
+    /// Groups of roles in a block of threads, each with programs and rings of its own; chosen by the schedule when absent.
+    pub groups: Option<u32>,
     /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
     pub held_in_registers: Option<bool>,
     /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; they do not when absent.
@@ -166,6 +168,7 @@ impl Options {
             schedule: ScheduleKind::Auto,
             order: ProgramOrder::Auto,
             ctas_per_sm: None,
+            groups: None,
             held_in_registers: None,
             pair: None,
             reference_max: true,

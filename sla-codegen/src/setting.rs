@@ -36,6 +36,7 @@ const SETTINGS: &[Setting] = &[
         needed: "1 to 4",
         store: |o, v| within(v, 1, 4).map(|n| o.ctas_per_sm = Some(n)),
     },
+    Setting { name: "groups", needed: "1 to 4", store: |o, v| within(v, 1, 4).map(|n| o.groups = Some(n)) },
     Setting {
         name: "held_in_registers",
         needed: "true or false",

@@ -49,12 +49,12 @@ fn gradients_are_scheduled() {
     // Name, roles, products: those of one step where steps end before the next one starts, else of a first, an inner and a last one.
     for (name, roles, products) in [
         ("dq_128_d128", 4, 6),
-        ("dq_64_d128", 4, 6),
-        ("dkdv_64_d64", 4, 8),
-        ("dkdv_64_d128", 4, 4),
+        ("dq_64_d128", 3, 6),
+        ("dkdv_64_d64", 3, 8),
+        ("dkdv_64_d128", 3, 4),
         ("dkdv_128_d128", 4, 4),
         ("sparse_dq_128_d128", 4, 6),
-        ("sparse_dkdv_64_d128", 4, 4),
+        ("sparse_dkdv_64_d128", 3, 4),
     ] {
         let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
@@ -68,9 +68,9 @@ fn gradients_are_scheduled() {
 #[test]
 fn programs_are_drawn_where_lists_say_how_long_they_are() {
     let plain = Options::new("sm_90a".parse().unwrap());
-    // Name, and whether the order that is chosen draws; arrivals: the other producers, and every warp that multiplies.
+    // Name, and whether the order that is chosen draws; arrivals: the producers, and every warp that multiplies.
     for (name, drawn, arrivals) in
-        [("sparse", true, 10), ("sparse_64_d128", true, 5), ("flash_128", false, 10), ("matmul", false, 9)]
+        [("sparse", true, 11), ("sparse_64_d128", true, 6), ("flash_128", false, 11), ("matmul", false, 10)]
     {
         for order in ProgramOrder::ALL {
             let options = Options { order, ..plain.clone() };
@@ -80,7 +80,7 @@ fn programs_are_drawn_where_lists_say_how_long_they_are() {
             assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
             let queue = order == ProgramOrder::Queue || order == ProgramOrder::Auto && drawn;
             let roles = count(&out, OpCode::Role);
-            let expected = if queue { [2, roles - 1, 0] } else { [0, 0, roles] };
+            let expected = if queue { [2, roles, 0] } else { [0, 0, roles] };
             let strides = count(&out, OpCode::Ctas).min(roles);
             let found = [count(&out, OpCode::Draw), count(&out, OpCode::Take), strides];
             assert_eq!(found, expected, "{name}:\n{out}");
@@ -88,6 +88,62 @@ fn programs_are_drawn_where_lists_say_how_long_they_are() {
             assert_eq!(out.to_string().contains(&text), queue, "{name}:\n{out}");
         }
     }
+}
+
+/// Roles and rings of a kernel in groups, after a look at whether it can run.
+fn grouped(name: &str, groups: u32) -> Result<Scheduled, Refusal> {
+    let options = Options { groups: Some(groups), ..Options::new("sm_90a".parse().unwrap()) };
+    let scheduled = schedule(&kernel(name), &options)?;
+    let out = &scheduled.kernel;
+    verify(out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+    verify_protocol(out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
+    assert_eq!(parse(&out.to_string()).unwrap().to_string(), out.to_string(), "{name}");
+    Ok(scheduled)
+}
+
+#[test]
+fn a_block_of_threads_can_hold_several_groups() {
+    // Name, groups; producers of a group, registers of a consumer, stages of its streams.
+    for (name, groups, producers, registers, stages) in [
+        ("sparse_d64", 2, 2, 112, 5),
+        ("sparse_64_d64", 2, 2, 232, 6),
+        ("sparse_64_d64", 4, 1, 112, 2),
+        ("sparse_64_d128", 2, 2, 232, 2),
+        ("sparse_dkdv_64_d128", 2, 2, 232, 2),
+    ] {
+        let scheduled = grouped(name, groups).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let out = &scheduled.kernel;
+        assert_eq!(scheduled.ctas_per_sm, 1, "{name}:\n{out}");
+        let (roles, rings) = roles_and_rings(out);
+        assert!(roles.iter().all(|r| r.groups == groups), "{roles:?}");
+        // Warps side by side: those that copy in the first warpgroup, then whole warpgroups.
+        let mut next = 0;
+        for role in &roles {
+            assert_eq!(role.first, if role.warps == 1 { next } else { 4 }, "{roles:?}");
+            next = role.first + role.warps * role.groups;
+        }
+        let (last, copying) = roles.split_last().expect("roles");
+        assert_eq!((copying.len(), last.registers), (producers, registers), "{name}: {roles:?}");
+        let streamed = rings.iter().filter(|r| r.arrivals > 0 && r.elem.is_half()).map(|r| r.stages);
+        assert_eq!(streamed.max(), Some(stages), "{name}: {rings:?}");
+        let bytes: usize = rings.iter().map(|r| r.bytes()).sum();
+        assert!(groups as usize * bytes <= 226 * 1024, "{name}: {bytes} bytes a group");
+    }
+}
+
+#[test]
+fn groups_that_no_block_of_threads_can_hold_are_refused() {
+    let refusal = grouped("sparse", 3).unwrap_err();
+    assert!(refusal.reason.starts_with("3 groups of 128 rows take 6 warpgroups"), "{refusal:?}");
+    let refusal = grouped("sparse", 2).unwrap_err();
+    assert!(refusal.reason.contains("a group may have"), "{refusal:?}");
+}
+
+#[test]
+fn two_groups_give_gradients_of_few_rows_their_registers() {
+    let out = scheduled("sparse_dkdv_64_d128").unwrap_or_else(|e| panic!("{e:?}"));
+    let chosen = grouped("sparse_dkdv_64_d128", 2).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(out.kernel.to_string(), chosen.kernel.to_string());
 }
 
 fn self_loading() -> Options {

@@ -97,9 +97,13 @@ fn describe(e: &Explanation) -> String {
 }
 
 fn role(r: &RoleFacts) -> String {
-    let warps = match r.warps {
+    let warps = match r.warps * r.groups {
         1 => format!("warp {}", r.first),
         n => format!("warps {} to {}", r.first, r.first + n - 1),
+    };
+    let warps = match r.groups {
+        1 => warps,
+        n => format!("{warps} ({n} groups)"),
     };
     let registers = match r.registers {
         0 => "registers as launched".to_owned(),

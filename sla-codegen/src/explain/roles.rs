@@ -9,8 +9,10 @@ pub struct RoleFacts {
     pub name: String,
     /// First warp.
     pub first: u32,
-    /// Warps.
+    /// Warps of one group.
     pub warps: u32,
+    /// How many groups have it, each with rings of its own.
+    pub groups: u32,
     /// Registers a thread that it asks for; 0 for as launched.
     pub registers: u32,
     /// What of the protocol stands in it, by name and how often: `fill` 2, `mma` 4.
@@ -83,7 +85,8 @@ pub fn roles_and_rings(kernel: &Kernel) -> (Vec<RoleFacts>, Vec<RingFacts>) {
                 steps.retain(|s| s.1 > 0);
                 let int = |key| op.int(key).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
                 let (first, warps, registers) = (int("first"), int("warps"), int("registers"));
-                roles.push(RoleFacts { name, first, warps, registers, steps });
+                let groups = int("groups").max(1);
+                roles.push(RoleFacts { name, first, warps, groups, registers, steps });
             }
             _ => {}
         }

@@ -253,9 +253,9 @@ op_table! {
     Vote = "vote", Vote, None, Sched;
     /// The second tile behind the first along `axis`.
     Concat = "concat", Concat, None, Sched;
-    /// The number of this block of threads, of those that were started.
+    /// The number of this block of threads, of those that were started; where roles come in groups, of this group.
     Cta = "cta", Index, None, Sched;
-    /// How many blocks of threads were started.
+    /// How many blocks of threads were started; where roles come in groups, how many groups.
     Ctas = "ctas", Index, None, Sched;
     /// The number of programs along the grid axis `axis`.
     Extent = "extent", Index, None, Sched;
@@ -263,7 +263,7 @@ op_table! {
     Ring = "ring", Ring, Visible, Sched;
     /// The first stage of any ring.
     Cursor = "cursor", Cursor, None, Sched;
-    /// The stage after.
+    /// The stage after; of any ring with as many stages as this one.
     Advance = "advance", Advance, None, Sched;
     /// The same stage, the next time around the ring.
     Lap = "lap", Advance, None, Sched;
@@ -271,8 +271,8 @@ op_table! {
     Acquire = "acquire", Turn, Visible, Sched;
     /// Copies a box of a tensor to the rows of a stage from `row` on; arrives when it is there. What lies beyond the tensor's end is 0.
     Fill = "fill", Fill, Visible, Sched;
-    /// The number of a program that no block of threads has yet, or -1 when there is none; put into a stage of a ring of numbers too, when that is
-    /// empty. A launch has so many programs, and every block of threads starts with the one of its own number.
+    /// The number of a program that nobody has yet, or -1 when there is none; put into a stage of a ring of numbers too, when that is empty. A launch has
+    /// so many programs, and every block of threads (or group) starts with the one of its own number.
     Draw = "draw", Draw, Visible, Sched;
     /// The number in a stage of a ring of numbers, when it is full; gives the stage back, with an arrival of every warp of this role.
     Take = "take", Take, Visible, Sched;
@@ -288,7 +288,8 @@ op_table! {
     MmaWait = "mma_wait", MmaWait, Visible, Sched;
     /// Writes a tile to a box of a tensor through a stage of a ring of this role's own, without waiting for the copy's end.
     Send = "send", Send, Visible, Sched;
-    /// What `warps` warps from `first` on do, with `registers` registers a thread (0: as launched). One lane of a role of one warp runs it.
+    /// What `warps` warps from `first` on do, with `registers` registers a thread (0: as launched). One lane of a role of one warp runs it. With `groups`, so
+    /// many times as many warps do it, group by group, each group with all rings anew: groups share nothing but the block of threads that they are in.
     Role = "role", Role, Control, Sched;
 }
 
@@ -360,4 +361,8 @@ pub const ATTRS: &[(&str, &str)] = &[
     ("first", "an int: the first warp of a role"),
     ("warps", "an int: the warps of a role"),
     ("registers", "an int: registers per thread of a role; 0 for as launched"),
+    (
+        "groups",
+        "an int: how many times a block of threads has a role, with rings and programs of its own for each; 1 where it is left out",
+    ),
 ];

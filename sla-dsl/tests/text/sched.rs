@@ -243,6 +243,8 @@ cases! {
     }
     roles {
         "role {first=0, name=\"r\", registers=0, warps=4} { yield }" => "ok",
+        "role {first=0, groups=2, name=\"r\", registers=0, warps=4} { yield }" => "ok",
+        "role {first=0, groups=5, name=\"r\", registers=0, warps=4} { yield }" => "`groups` of a role is 5",
         "role {first=0, registers=0, warps=4} { yield }" => "`role` lacks the attribute `name` (a text: the dim of `dim`, the name of a ring or role)",
         "role {name=\"r\", registers=0, warps=4} { yield }" => "`role` lacks the attribute `first` (an int: the first warp of a role)",
         "role {first=32, name=\"r\", registers=0, warps=4} { yield }" => "`first` of a role is 32",

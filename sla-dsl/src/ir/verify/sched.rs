@@ -139,6 +139,8 @@ pub fn op(k: &Kernel, op: &Op) -> Check {
                 let v = op.int(key).ok_or_else(|| missing(op, key))?;
                 ensure(range.contains(&v), || format!("`{key}` of a role is {v}"))?;
             }
+            let groups = op.int("groups").unwrap_or(1);
+            ensure((1..=4).contains(&groups), || format!("`groups` of a role is {groups}"))?;
             ensure(k.block(op.regions[0]).args.is_empty(), || {
                 "the region of `role` has no arguments".into()
             })?;

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 /// Writes the role.
 pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
     let warps = 4 * shape.warpgroups;
-    w.role("compute", plan.consumer_warp, warps, plan.consumer_registers, |w| {
+    w.role("compute", (plan.consumer_warp, warps, plan.groups), plan.consumer_registers, |w| {
         let init: Vec<Value> = (0..rings.residents.len() + rings.streams.len()).map(|_| start(w)).collect();
         let parts = Parts::new(w.tile, shape);
         // Only a block of threads that runs many programs has a next one to look at.
@@ -27,7 +27,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
             Copier::Consumer => Ahead::none(),
         };
         let known: HashSet<OpId> = ahead.loads.iter().copied().collect();
-        programs(w, rings.queue, ahead, &init, |w, at, next| {
+        programs(w, rings.programs, ahead, &init, |w, at, next| {
             let (held, flowing) = at.split_at(rings.residents.len());
             let mut consumer = Consumer {
                 shape,

@@ -6,11 +6,8 @@ use super::shape::{Shape, Staged};
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Type, Value};
 
-/// A value that is made anew in every step, after its copies: from the step's counter and what it was.
-pub type Beside<'b> = &'b mut dyn FnMut(&mut Writer<'_>, Value, Value) -> Value;
-
-/// Fills the stages of these streams for every step below `hi`, from the places `at` on; gives the places after, and the last value of what is made
-/// beside, which starts as given.
+/// Fills the stages of these streams for every step below `hi`, from the places `at` on, or from one place for all; `each` is told every step's counter before its copies. Gives the
+/// places after.
 pub fn steps(
     w: &mut Writer<'_>,
     shape: &Shape,
@@ -18,34 +15,32 @@ pub fn steps(
     streams: &[usize],
     at: &[Value],
     hi: Value,
-    beside: Option<(Value, Beside<'_>)>,
-) -> (Vec<Value>, Option<Value>) {
+    each: impl FnOnce(&mut Writer<'_>, Value),
+) -> Vec<Value> {
     let main = w.tile.op(shape.main);
     let lo = w.get(main.operands[0]);
     let counter = w.tile.block(main.regions[0]).args[0];
     let step = main.int("step").unwrap_or(1);
     let entries = Entries::new(w, shape);
     let first = entries.first(w, counter, lo, hi);
-    let init: Vec<Value> = at.iter().chain(&first).copied().chain(beside.as_ref().map(|b| b.0)).collect();
-    let open = w.begin_for(lo, hi, step, &init);
-    let (at, now) = open.carried.split_at(at.len());
-    let (now, made) = now.split_at(first.len());
+    let open = w.begin_for(lo, hi, step, &[at, &first].concat());
+    let count = at.len();
+    let (at, now) = open.carried.split_at(count);
+    each(w, open.counter);
     let next = entries.next(w, counter, open.counter, step, hi);
     w.known.insert(counter, open.counter);
     entries.copy(w, shape, now);
     let mut on = Vec::new();
-    for (&i, &cursor) in streams.iter().zip(at) {
-        fill(w, &shape.streams[i], rings.streams[i], cursor);
-        on.push(advance(w, rings.streams[i], cursor));
+    for (place, &i) in streams.iter().enumerate() {
+        fill(w, &shape.streams[i], rings.streams[i], at[place.min(at.len() - 1)]);
+        if let Some(&cursor) = at.get(place) {
+            on.push(advance(w, rings.streams[i], cursor));
+        }
     }
     on.extend(next);
-    if let (Some((_, each)), [was]) = (beside, made) {
-        on.push(each(w, open.counter, *was));
-    }
     let mut out = w.end_for(open, &on);
-    let made = out.split_off(streams.len() + first.len()).pop();
-    out.truncate(streams.len());
-    (out, made)
+    out.truncate(count);
+    out
 }
 
 /// What a step's places are read from (entries of lists), read one step ahead: the copies of a step then never wait for memory.

@@ -6,6 +6,9 @@
 //! There are two schedules, which differ in who copies. In P producers do, and the blocks of threads persist: each runs many programs. In S
 //! (`own`) the warpgroup that multiplies does, and each block runs one program.
 //!
+//! A block of threads may hold several groups of roles: each runs programs of its own through rings of its own, as if it were a block. That is
+//! for programs of few rows, which alone would leave a multiprocessor's registers to too few warps, or to warps with too few of them.
+//!
 //! # The order of a consumer's steps
 //! A step's late products run while the next step's front products and everything between them do:
 //! ```text
@@ -35,6 +38,7 @@ pub use shape::Refusal;
 use crate::passes;
 use crate::{GridKind, Options};
 use plan::{Copier, Plan, RingPlan};
+use programs::Source;
 use shape::{Shape, shape};
 use sla_dsl::ir::{Attr, Kernel, OpCode, Type, Value};
 use writer::Writer;
@@ -118,14 +122,15 @@ fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
 
 fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
     let mut w = Writer::new(tile);
-    let rings = Rings {
+    let mut rings = Rings {
         residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
         streams: plan.streams.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
         staging: plan.staging.iter().map(|r| ring(&mut w, r, 0)).collect(),
-        queue: plan.queue.as_ref().map(|(r, arrivals)| ring(&mut w, r, *arrivals)),
+        programs: Source { queue: None, groups: plan.groups > 1 },
     };
+    rings.programs.queue = plan.queue.as_ref().map(|(r, arrivals)| ring(&mut w, r, *arrivals));
     for role in &plan.producers {
-        producer::write(&mut w, shape, &rings, role, plan.producer_registers);
+        producer::write(&mut w, shape, &rings, plan, role);
     }
     consumer::write(&mut w, shape, &rings, plan);
     w.out
@@ -136,8 +141,8 @@ struct Rings {
     residents: Vec<Value>,
     streams: Vec<Value>,
     staging: Vec<Value>,
-    /// Where programs are drawn.
-    queue: Option<Value>,
+    /// Where programs come from.
+    programs: Source,
 }
 
 fn ring(w: &mut Writer<'_>, r: &RingPlan, arrivals: u32) -> Value {

@@ -33,7 +33,7 @@ impl Consumer<'_> {
         let (more, until) = self.later(w, lo, hi);
         let first = select(w, more, until, hi);
         let all: Vec<usize> = (0..self.shape.streams.len()).collect();
-        steps(w, self.shape, self.rings, &all, flowing, first, None);
+        steps(w, self.shape, self.rings, &all, flowing, first, |_, _| {});
     }
 
     /// What is to be copied when these streams' stages of the step at `counter` are given back.

@@ -3,6 +3,8 @@
 //! Three forms. With two or more consumer warpgroups a block of threads fills a multiprocessor: one warpgroup of producers gives its registers to the consumers.
 //! With one, two blocks share a multiprocessor and hide each other's softmax; their producers are two bare warps, and registers stay as launched, unless
 //! two steps' products want more: then a warpgroup of producers gives its registers there too.
+//! Instead of several blocks of threads, a multiprocessor can have one with several *groups*, which share a warpgroup of producers: more registers for
+//! the consumers, and fewer warps that copy.
 //! Where it is asked for, one warpgroup copies for itself, and as many blocks share a multiprocessor as shared memory and registers allow.
 //!
 //! It knows sizes only; what the kernel computes is the shape's business.
@@ -24,6 +26,12 @@ const OTHER_REGISTERS: usize = 40;
 /// one, and keeps a few where registers stay as launched.
 const FEWEST_OTHERS: usize = 24;
 const FEWEST_OTHERS_AS_LAUNCHED: usize = 32;
+/// The fewest registers that `setmaxnreg` leaves a producer, which do for a role of one stream; those that do for two streams; and more than any needs.
+const FEWEST_OF_PRODUCERS: u32 = 24;
+const FEWEST_OF_SHARED: u32 = 32;
+const MOST_OF_PRODUCERS: u32 = 40;
+/// Most consumer warpgroups of a block of threads: with one more that copies, 96 registers a thread are launched, and 112 remain for each consumer.
+const MAX_CONSUMERS: u32 = 4;
 /// Most blocks of self-loading warpgroups on a multiprocessor.
 const MAX_OWN: usize = 3;
 /// Programs that may be drawn before they are run: the one that is run, the next one, and one on the way.
@@ -91,6 +99,8 @@ pub struct Plan {
     pub producers: Vec<ProducerPlan>,
     /// Registers of a producer's threads; 0 for as launched.
     pub producer_registers: u32,
+    /// Groups of roles in a block of threads. Numbers of rings and stages are those of one; of warps, those of the first.
+    pub groups: u32,
     /// The first warp of the consumers.
     pub consumer_warp: u32,
     /// Registers of a consumer's threads; 0 for as launched.
@@ -100,17 +110,16 @@ pub struct Plan {
 }
 
 /// Registers of a producer's and of a consumer's threads, by consumer warpgroups and blocks of threads on a multiprocessor. The sum over the
-/// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five. `bare` producers are warps
-/// that give nothing.
-const fn registers(warpgroups: u32, ctas_per_sm: u32, bare: bool) -> (u32, u32) {
+/// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five. A producer has at least
+/// `least`, and what the consumers' multiples of 8 leave over. `bare` producers are warps that give nothing.
+fn registers(warpgroups: u32, ctas_per_sm: u32, least: u32, bare: bool) -> (u32, u32) {
     if bare {
         return (0, 0);
     }
-    let threads = 128 * (warpgroups + 1);
-    let launched = REGISTERS as u32 / (threads * ctas_per_sm) / 8 * 8;
-    let (left, producer) = (launched * threads, 24);
-    let consumer = (left - producer * 128) / (128 * warpgroups) / 8 * 8;
-    (producer, if consumer < 240 { consumer } else { 240 })
+    let all = warpgroups + 1;
+    let launched = REGISTERS as u32 / (128 * all * ctas_per_sm) / 8 * 8;
+    let consumer = ((launched * all - least) / warpgroups / 8 * 8).min(240);
+    ((launched * all - consumer * warpgroups).min(MOST_OF_PRODUCERS), consumer)
 }
 
 impl Plan {
@@ -133,11 +142,36 @@ impl Plan {
             + sends.0.iter().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
         let step: usize = shape.streams.iter().map(Staged::bytes).sum();
-        let limit = |ctas: usize| {
-            (MULTIPROCESSOR_BYTES / ctas - RESERVED_BYTES)
-                .min(options.shared.map_or(usize::MAX, |s| s as usize))
+        // What a group may have; stages start at multiples of 1024, in each group at the same.
+        let limit = |ctas: usize, groups: usize| {
+            let block = MULTIPROCESSOR_BYTES / ctas - RESERVED_BYTES;
+            let block = block.min(options.shared.map_or(usize::MAX, |s| s as usize));
+            if groups > 1 { block / groups / 1024 * 1024 } else { block }
         };
-        let fit = |ctas: usize| limit(ctas).saturating_sub(fixed) / step.max(1);
+        let fits = |ctas: usize, groups: usize| limit(ctas, groups).saturating_sub(fixed) / step.max(1);
+        let overlapped = overlapped_registers(kernel, shape);
+        let groups = match options.groups {
+            _ if own => 1,
+            Some(n) => n as usize,
+            // Two blocks of threads would have two warpgroups of producers, and less for each consumer.
+            None if shape.warpgroups == 1
+                && options.ctas_per_sm.is_none()
+                && overlapped > REGISTERS / (2 * 192)
+                && fits(1, 2) >= 2 =>
+            {
+                2
+            }
+            None => 1,
+        };
+        let warpgroups = shape.warpgroups * groups as u32;
+        if warpgroups > MAX_CONSUMERS {
+            let reason = format!(
+                "{groups} groups of {} rows take {warpgroups} warpgroups, and a block of threads may have {MAX_CONSUMERS} that multiply",
+                64 * shape.warpgroups
+            );
+            return Err(Refusal { loc: kernel.op(shape.main).loc, reason });
+        }
+        let fit = |ctas: usize| fits(ctas, groups);
         let ctas_per_sm = match shape.warpgroups {
             1 if own => {
                 let need = registers_held(kernel, shape, &held) + OTHER_REGISTERS;
@@ -145,14 +179,15 @@ impl Plan {
                 (2..=MAX_OWN).rev().find(room).unwrap_or(1)
             }
             _ if let Some(n) = options.ctas_per_sm => n as usize,
-            1 if fit(2) >= 2 || shape.last.is_empty() => 2,
+            1 if groups == 1 && (fit(2) >= 2 || shape.last.is_empty()) => 2,
             _ => 1,
         };
         if fit(ctas_per_sm) < 2 {
             let reason = format!(
-                "two stages of its tiles take {} bytes of shared memory, and a block of threads may have {}",
+                "two stages of its tiles take {} bytes of shared memory, and a {} may have {}",
                 fixed + 2 * step,
-                limit(ctas_per_sm)
+                if groups > 1 { "group" } else { "block of threads" },
+                limit(ctas_per_sm, groups)
             );
             return Err(Refusal { loc: Loc::UNKNOWN, reason });
         }
@@ -164,10 +199,10 @@ impl Plan {
             size: s.size,
             stages,
         };
-        let overlapped = overlapped_registers(kernel, shape);
         let launched = |threads: usize| (REGISTERS / (threads * ctas_per_sm)).min(255) / 8 * 8;
-        let bare = shape.warpgroups == 1 && (own || overlapped <= launched(192));
-        let (producer_registers, consumer_registers) = registers(shape.warpgroups, ctas_per_sm as u32, bare);
+        let bare = warpgroups == 1 && (own || overlapped <= launched(192));
+        let least = if groups > 1 { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
+        let (producer_registers, consumer_registers) = registers(warpgroups, ctas_per_sm as u32, least, bare);
         let (may, others) = match consumer_registers {
             0 => (launched(if own { 128 } else { 192 }), FEWEST_OTHERS_AS_LAUNCHED),
             n => (n as usize, FEWEST_OTHERS),
@@ -177,15 +212,20 @@ impl Plan {
         if in_step && options.held_in_registers.is_none() {
             held.fill(false);
         }
-        let need = match in_step {
-            true => sums_held(kernel, shape),
-            false => registers_held(kernel, shape, &held),
-        } + others;
+        let need = |held: &[bool]| match in_step {
+            true => sums_held(kernel, shape) + others,
+            false => registers_held(kernel, shape, held) + others,
+        };
+        // With several groups, consumers that leave no room for residents are no rarity.
+        if groups > 1 && need(&held) > may && options.held_in_registers.is_none() {
+            held.fill(false);
+        }
+        let need = need(&held);
         if need > may {
             let reason = format!("its tiles take about {need} registers of a thread that may have {may}");
             return Err(Refusal { loc: kernel.op(shape.main).loc, reason });
         }
-        let mut producers = if own { Vec::new() } else { producers(kernel, shape, bare) };
+        let mut producers = if own { Vec::new() } else { producers(kernel, shape, bare, groups) };
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
             residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
@@ -198,6 +238,7 @@ impl Plan {
             queue,
             producers,
             producer_registers,
+            groups: groups as u32,
             consumer_warp: if bare { 0 } else { 4 },
             consumer_registers,
             ctas_per_sm: ctas_per_sm as u32,
@@ -319,8 +360,8 @@ fn queue(
     let last = producers.len().checked_sub(1).filter(|_| wanted)?;
     let drawer = producers.iter().position(|p| p.streams.contains(&0)).unwrap_or(last);
     producers[drawer].draws = true;
-    // The other producers, and every warp that multiplies.
-    let arrivals = last as u32 + 4 * shape.warpgroups;
+    // The producers, and every warp that multiplies.
+    let arrivals = last as u32 + 1 + 4 * shape.warpgroups;
     let ring = RingPlan { name: "programs".into(), elem: Elem::I32, size: [1, 1], stages: QUEUE_STAGES };
     Some((ring, arrivals))
 }
@@ -331,13 +372,18 @@ fn loaded(kernel: &Kernel, defs: &[Option<OpId>], v: Value) -> bool {
     op.code == OpCode::Load || op.operands.iter().any(|&v| loaded(kernel, defs, v))
 }
 
-/// One warp for each stream and one for the residents, as far as warps go: four, or two `bare` ones after a single warpgroup that consumes.
-fn producers(kernel: &Kernel, shape: &Shape, bare: bool) -> Vec<ProducerPlan> {
-    let (first, most) = if bare { (4, 2) } else { (0, 4) };
+/// One warp for each stream and one for the residents, as far as warps go: four for all groups, or two `bare` ones after a single warpgroup that consumes.
+/// The warps of a role stand side by side, one for each group.
+fn producers(kernel: &Kernel, shape: &Shape, bare: bool, groups: usize) -> Vec<ProducerPlan> {
+    let (first, most) = if bare { (4, 2) } else { (0, 4 / groups) };
+    // Where several groups leave too few warps, streams share one: they are taken in step, and residents, which wait for the end of the program before,
+    // do not keep the next program's streams waiting.
+    let apart = groups > 1 && most > 1 && !shape.residents.is_empty();
+    let most_streams = if apart { most - 1 } else { most };
     let mut roles: Vec<ProducerPlan> = Vec::new();
     for (i, s) in shape.streams.iter().enumerate() {
-        if roles.len() < most {
-            let warp = first + roles.len() as u32;
+        if roles.len() < most_streams {
+            let warp = first + (roles.len() * groups) as u32;
             roles.push(ProducerPlan {
                 name: name(kernel, s),
                 warp,
@@ -346,7 +392,7 @@ fn producers(kernel: &Kernel, shape: &Shape, bare: bool) -> Vec<ProducerPlan> {
                 draws: false,
             });
         } else {
-            roles[most - 1].streams.push(i);
+            roles[most_streams - 1].streams.push(i);
         }
     }
     let all: Vec<usize> = (0..shape.residents.len()).collect();
@@ -354,7 +400,7 @@ fn producers(kernel: &Kernel, shape: &Shape, bare: bool) -> Vec<ProducerPlan> {
         return roles;
     }
     if roles.len() < most {
-        let warp = first + roles.len() as u32;
+        let warp = first + (roles.len() * groups) as u32;
         let name = name(kernel, &shape.residents[0]);
         roles.push(ProducerPlan { name, warp, residents: all, streams: vec![], draws: false });
     } else {

@@ -5,19 +5,21 @@
 //! much to do yet that another could.
 
 use super::Rings;
-use super::copies::{Beside, fill, steps};
-use super::plan::ProducerPlan;
+use super::copies::{fill, steps};
+use super::plan::{Plan, ProducerPlan};
 use super::programs::{Ahead, Next, advance, programs, start};
 use super::shape::Shape;
 use super::writer::Writer;
 use sla_dsl::ir::Value;
 
 /// Writes one role.
-pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, role: &ProducerPlan, registers: u32) {
+pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan, role: &ProducerPlan) {
     let name = format!("load_{}", role.name);
-    w.role(&name, role.warp, 1, registers, |w| {
-        let init: Vec<Value> = (0..role.residents.len() + role.streams.len()).map(|_| start(w)).collect();
-        programs(w, rings.queue, Ahead::none(), &init, |w, at, program| {
+    w.role(&name, (role.warp, 1, plan.groups), plan.producer_registers, |w| {
+        // All streams' rings have as many stages and are filled in step, so a role's are at one place.
+        let places = role.residents.len() + role.streams.len().min(1);
+        let init: Vec<Value> = (0..places).map(|_| start(w)).collect();
+        programs(w, rings.programs, Ahead::none(), &init, |w, at, program| {
             shape.scalars.iter().for_each(|&op| w.copy(op));
             let (held, flowing) = at.split_at(role.residents.len());
             let copies = |w: &mut Writer<'_>, last: bool| {
@@ -39,7 +41,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, role: &ProducerPl
                 false if role.draws => drawing_steps(w, shape, rings, &role.streams, flowing, program),
                 false => {
                     let hi = w.get(w.tile.op(shape.main).operands[1]);
-                    steps(w, shape, rings, &role.streams, flowing, hi, None).0
+                    steps(w, shape, rings, &role.streams, flowing, hi, |_, _| {})
                 }
             };
             // Their stages are empty when the program before has ended, and nothing else of this program waits for them.
@@ -60,16 +62,13 @@ fn drawing_steps(
     rings: &Rings,
     streams: &[usize],
     at: &[Value],
-    program: &mut Next<'_>,
+    program: &Next<'_>,
 ) -> Vec<Value> {
     let main = w.tile.op(shape.main);
-    let (hi, step) = (w.get(main.operands[1]), main.int("step").unwrap_or(1));
-    let undrawn = program.undrawn(w);
-    let mut each =
-        |w: &mut Writer<'_>, counter: Value, was: Value| program.draw_near(w, counter, hi, step, was);
-    let beside: Option<(Value, Beside<'_>)> = Some((undrawn, &mut each));
-    let (places, drawn) = steps(w, shape, rings, streams, at, hi, beside);
-    // A loop without steps has drawn nothing.
-    program.draw_unless(w, drawn.unwrap_or(undrawn));
+    let (bounds, step) = ([0, 1].map(|i| w.get(main.operands[i])), main.int("step").unwrap_or(1));
+    let start = program.last_steps(w, bounds, step);
+    let each = |w: &mut Writer<'_>, counter: Value| program.draw_at(w, counter, start, step);
+    let places = steps(w, shape, rings, streams, at, bounds[1], each);
+    program.draw_without(w, bounds);
     places
 }

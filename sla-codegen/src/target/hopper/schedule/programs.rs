@@ -2,12 +2,14 @@
 //!
 //! What a role carries (its places in rings) runs on from one program to the next, so that producers may be ahead of consumers across programs.
 //! Which programs a block of threads runs is decided here and nowhere else:
-//! * *static*: block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks.
+//! * *by number*: block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks.
 //! * *drawn*: block `c` starts with program `c`; one role then draws the next one from a counter in global memory, and hands it to the other roles
 //!   through a ring of numbers. It draws shortly before it is done with the program before, so nobody waits for the counter, and no block holds long
 //!   programs at the end while others have none: drawn a program or two ahead, lists of very different length took 50 of 590 us longer by a model. Each
 //!   block draws once for each program that it has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch
 //!   without anyone resetting it.
+//!
+//! Where a block of threads has several groups of roles, each counts as a block here.
 //!
 //! A role that would wait for numbers in memory at the start of each program (how long its list is) reads them one program ahead: [`Ahead`].
 
@@ -17,8 +19,6 @@ use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Pred, Type, Value};
 /// Steps of a program that are left to be copied when the next one is drawn. The consumers are further back by as many as a ring has stages, and these
 /// together take longer than a draw, a look into the lists of the program that was drawn and its first copies.
 const DRAWN_BEFORE: i64 = 4;
-/// Neither a program nor the -1 of a draw that finds none.
-const UNDRAWN: i64 = -2;
 
 /// Numbers that a role reads from memory one program ahead.
 pub struct Ahead<'s> {
@@ -54,10 +54,20 @@ impl<'s> Ahead<'s> {
     }
 }
 
+/// Where the numbers of programs come from.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// The ring that they are drawn through; by number where there is none.
+    pub queue: Option<Value>,
+    /// Whether there may be no program of a group's number: where a block of threads has several groups.
+    pub groups: bool,
+}
+
 /// The program after the one that is being written.
 pub struct Next<'s> {
     queue: Option<Queue>,
-    drawn: Option<Value>,
+    /// Its number, once it is taken.
+    number: Option<Value>,
     ahead: Ahead<'s>,
     extents: Vec<Value>,
     total: Value,
@@ -71,40 +81,45 @@ struct Queue {
 }
 
 impl Next<'_> {
-    /// Draws it, for this role and the others. The others take it when they are done with theirs.
-    pub fn draw(&mut self, w: &mut Writer<'_>) {
-        self.drawn = self.number(w);
+    /// Draws it. All roles take it when they are done with theirs, this one too.
+    pub fn draw(&self, w: &mut Writer<'_>) {
+        if let Some(q) = &self.queue {
+            w.one(OpCode::Draw, &[q.ring, q.cursor, self.total], Type::Scalar(Elem::I32), &[]);
+        }
     }
 
-    /// What stands for a program that is not drawn yet.
-    pub fn undrawn(&self, w: &mut Writer<'_>) -> Value {
-        w.int(UNDRAWN)
+    /// Where a loop starts its last few steps, or all.
+    pub fn last_steps(&self, w: &mut Writer<'_>, [lo, hi]: [Value; 2], step: i64) -> Value {
+        let (all, few) = (w.arith(OpCode::Sub, hi, lo), w.int(DRAWN_BEFORE * step));
+        let left = w.arith(OpCode::Min, all, few);
+        w.arith(OpCode::Sub, hi, left)
     }
 
-    /// In the step at `counter` of a loop up to `hi`: draws it if it is not drawn and few steps are left. Gives what `was` or what it is now.
-    pub fn draw_near(&self, w: &mut Writer<'_>, counter: Value, hi: Value, step: i64, was: Value) -> Value {
-        let far = w.int(DRAWN_BEFORE * step);
-        let then = w.arith(OpCode::Add, counter, far);
-        let (near, not) = (compare(w, then, Pred::Ge, hi), self.is_undrawn(w, was));
-        let now = w.one(OpCode::And, &[near, not], Type::Scalar(Elem::Bool), &[]);
-        w.branch(now, |w| self.number(w).into_iter().collect(), |_| vec![was])[0]
+    /// In the step at `counter` of a loop: draws it if that is the first one from `start` on.
+    pub fn draw_at(&self, w: &mut Writer<'_>, counter: Value, start: Value, step: i64) {
+        // Written without the loop's first counter, to which LLVM would compare by a copy of the loop's first step.
+        let now = if step == 1 {
+            compare(w, counter, Pred::Eq, start)
+        } else {
+            let (past, zero, step) = (w.arith(OpCode::Sub, counter, start), w.int(0), w.int(step));
+            let (from, before) = (compare(w, past, Pred::Ge, zero), compare(w, past, Pred::Lt, step));
+            w.one(OpCode::And, &[from, before], Type::Scalar(Elem::Bool), &[])
+        };
+        self.draw_if(w, now);
     }
 
-    /// Draws it unless that was done.
-    pub fn draw_unless(&mut self, w: &mut Writer<'_>, drawn: Value) {
-        let not = self.is_undrawn(w, drawn);
-        self.drawn = Some(w.branch(not, |w| self.number(w).into_iter().collect(), |_| vec![drawn])[0]);
+    /// Draws it if a loop has no steps to do so in.
+    pub fn draw_without(&self, w: &mut Writer<'_>, [lo, hi]: [Value; 2]) {
+        let none = compare(w, lo, Pred::Ge, hi);
+        self.draw_if(w, none);
     }
 
-    fn is_undrawn(&self, w: &mut Writer<'_>, drawn: Value) -> Value {
-        let undrawn = self.undrawn(w);
-        compare(w, drawn, Pred::Eq, undrawn)
-    }
-
-    fn number(&self, w: &mut Writer<'_>) -> Option<Value> {
-        let q = self.queue.as_ref()?;
-        let operands = [q.ring, q.cursor, self.total];
-        Some(w.one(OpCode::Draw, &operands, Type::Scalar(Elem::I32), &[]))
+    fn draw_if(&self, w: &mut Writer<'_>, cond: Value) {
+        let draw = |w: &mut Writer<'_>| {
+            self.draw(w);
+            Vec::new()
+        };
+        w.branch(cond, draw, |_| Vec::new());
     }
 
     /// Reads what is read ahead; where programs are drawn, waits until the next one is.
@@ -132,8 +147,8 @@ impl Next<'_> {
         let q = self.queue.as_ref()?;
         let take =
             |w: &mut Writer<'_>| w.one(OpCode::Take, &[q.ring, q.cursor], Type::Scalar(Elem::I32), &[]);
-        let next = self.drawn.unwrap_or_else(|| take(w));
-        self.drawn = Some(next);
+        let next = self.number.unwrap_or_else(|| take(w));
+        self.number = Some(next);
         Some(next)
     }
 
@@ -148,11 +163,10 @@ impl Next<'_> {
     }
 }
 
-/// Writes the loop, with programs drawn through the ring `queue` if there is one; `body` gets what the loop carries and returns what it
-/// carries on.
+/// Writes the loop; `body` gets what the loop carries and returns what it carries on.
 pub fn programs(
     w: &mut Writer<'_>,
-    queue: Option<Value>,
+    source: Source,
     ahead: Ahead<'_>,
     init: &[Value],
     body: impl FnOnce(&mut Writer<'_>, &[Value], &mut Next<'_>) -> Vec<Value>,
@@ -165,17 +179,25 @@ pub fn programs(
     for &e in &extents {
         total = w.arith(OpCode::Mul, total, e);
     }
-    // A block of threads is only started if there is a program of its number.
-    let found = ahead.read(w, &extents, cta);
+    // A block of threads is only started if there is a program of its number, or one for its first group.
+    let number_or = |w: &mut Writer<'_>, none: i64| {
+        if !source.groups {
+            return cta;
+        }
+        let (none, is) = (w.int(none), some(w, cta, total));
+        w.one(OpCode::Select, &[is, cta, none], Type::Scalar(Elem::I32), &[])
+    };
+    let (safe, drawn) = (number_or(w, 0), number_or(w, -1));
+    let found = ahead.read(w, &extents, safe);
     let init = [&found[..], init].concat();
-    let (open, program, queue) = match queue {
+    let (open, program, queue) = match source.queue {
         None => {
             let (open, program) = by_number(w, cta, total, &init);
             (open, program, None)
         }
         Some(ring) => {
             let (zero, first) = (w.int(0), start(w));
-            let init: Vec<Value> = [cta, first].into_iter().chain(init).collect();
+            let init: Vec<Value> = [drawn, first].into_iter().chain(init).collect();
             let open = w.begin_drawn(zero, total, &init);
             let queue = Queue { ring, cursor: open.carried[1] };
             let program = open.carried[0];
@@ -188,7 +210,7 @@ pub fn programs(
         w.known.insert(w.tile.op(op).results[0], value);
     }
     place_of(w, &extents, program);
-    let mut next = Next { queue, drawn: None, ahead, extents, total, program, read: Vec::new() };
+    let mut next = Next { queue, number: None, ahead, extents, total, program, read: Vec::new() };
     let on = body(w, carried, &mut next);
     let mut yields = next.values(w);
     yields.extend(on);

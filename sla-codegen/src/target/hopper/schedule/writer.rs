@@ -178,8 +178,14 @@ impl<'k> Writer<'k> {
         self.with_regions(OpCode::If, &[cond], &types, &[], vec![first, second])
     }
 
-    /// A role: what `warps` warps from `first` on do.
-    pub fn role(&mut self, name: &str, first: u32, warps: u32, registers: u32, body: impl FnOnce(&mut Self)) {
+    /// A role: what `warps` warps from `first` on do, and as many more for each further group.
+    pub fn role(
+        &mut self,
+        name: &str,
+        (first, warps, groups): (u32, u32, u32),
+        registers: u32,
+        body: impl FnOnce(&mut Self),
+    ) {
         let known = self.known.clone();
         self.open_block();
         body(self);
@@ -190,8 +196,10 @@ impl<'k> Writer<'k> {
             ("first", Attr::Int(first.into())),
             ("warps", Attr::Int(warps.into())),
             ("registers", Attr::Int(registers.into())),
+            ("groups", Attr::Int(groups.into())),
         ];
-        self.with_regions(OpCode::Role, &[], &[], &attrs, vec![region]);
+        let attrs = if groups > 1 { &attrs[..] } else { &attrs[..4] };
+        self.with_regions(OpCode::Role, &[], &[], attrs, vec![region]);
     }
 
     fn open_block(&mut self) {

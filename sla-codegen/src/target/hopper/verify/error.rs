@@ -160,6 +160,14 @@ pub enum Fault {
         /// Threads of the launch.
         threads: i64,
     },
+    /// Roles of different numbers of groups.
+    #[error("it comes in {found} groups, other roles in {needed}")]
+    Groups {
+        /// Its groups.
+        found: i64,
+        /// The most that a role has.
+        needed: i64,
+    },
     /// Rings take more shared memory than a multiprocessor has.
     #[error("rings take {found} bytes of shared memory, there are {needed}")]
     SharedMemory {
@@ -214,8 +222,10 @@ pub enum Fault {
         /// The other role.
         other: String,
     },
-    /// A cursor of one ring is used with another.
-    #[error("the cursor was advanced along ring `{found}`, not along `{needed}`")]
+    /// A cursor of one ring is used with another of more or fewer stages.
+    #[error(
+        "the cursor was advanced along ring `{found}`, whose stages are not as many as those of `{needed}`"
+    )]
     OtherRing {
         /// The ring that it was advanced along.
         found: String,

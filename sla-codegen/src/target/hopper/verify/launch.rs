@@ -39,8 +39,8 @@ pub fn check(k: &Kernel, out: &mut Vec<ProtocolError>) {
     let of = |code: OpCode| top.iter().map(|&id: &OpId| k.op(id)).filter(move |op| op.code == code);
     let role = |op| {
         let int = |key| Op::int(op, key).unwrap_or(0);
-        let (first, warps) = (int("first"), int("warps"));
-        Role { op, name: op.str("name"), first, end: first + warps, registers: int("registers") }
+        let (first, warps, groups) = (int("first"), int("warps"), groups(op));
+        Role { op, name: op.str("name"), first, end: first + warps * groups, registers: int("registers") }
     };
     let roles: Vec<Role> = of(OpCode::Role).map(role).collect();
     let mut report = |role: &Role, fault: Fault| out.push(error(role.name, role.op, fault));
@@ -75,11 +75,21 @@ pub fn check(k: &Kernel, out: &mut Vec<ProtocolError>) {
             }
         }
     }
+    let most = roles.iter().map(|r| groups(r.op)).max().unwrap_or(1);
+    if let Some(r) = roles.iter().find(|r| groups(r.op) != most) {
+        out.push(error(r.name, r.op, Fault::Groups { found: groups(r.op), needed: most }));
+    }
     registers(&roles, out);
-    let bytes: usize = of(OpCode::Ring).map(|op| ring_bytes(k, op)).sum();
+    // Every group has all rings.
+    let bytes = of(OpCode::Ring).map(|op| ring_bytes(k, op)).sum::<usize>().saturating_mul(most as usize);
     if let Some(op) = of(OpCode::Ring).next_back().filter(|_| bytes > SHARED) {
         out.push(error("", op, Fault::SharedMemory { found: bytes, needed: SHARED }));
     }
+}
+
+/// How many groups have a role.
+fn groups(role: &Op) -> i64 {
+    role.int("groups").unwrap_or(1).max(1)
 }
 
 /// The rule of `setmaxnreg`; warpgroups without a role, or of roles that ask for nothing, stay as launched.

@@ -286,7 +286,7 @@ impl<'k> Role<'k> {
             return Err(Fault::UnknownRing);
         };
         match along {
-            Some(other) if other != ring => {
+            Some(other) if w.rings[other].slots.len() != w.rings[ring].slots.len() => {
                 let name = |r: usize| w.rings[r].name.clone();
                 Err(Fault::OtherRing { found: name(other), needed: name(ring) })
             }

@@ -33,7 +33,7 @@ impl Lower<'_> {
         // The counter wraps to 0 after as many draws as a launch makes.
         let args = [(counter, Ty::Global), (last, Ty::I32)];
         let drawn = self.t.asm("atom.global.inc.u32 $0, [$1], $2;", &args, &[Ty::I32], true)[0];
-        let ctas = self.t.def("nvvm.read.ptx.sreg.nctaid.x : i32");
+        let ctas = self.ctas();
         let program = self.t.bin("arith.addi", drawn, ctas, Ty::I32);
         let some = self.t.def(format_args!("arith.cmpi ult, {program}, {total} : i32"));
         let program = self.t.select(some, program, none, Ty::I32);

@@ -21,8 +21,8 @@ impl Lower<'_> {
                 let dim = sla_dsl::ir::DimExpr::name(op.str("name"));
                 vec![self.size(&dim)]
             }
-            OpCode::Cta => vec![self.t.head("nvvm.read.ptx.sreg.ctaid.x : i32")],
-            OpCode::Ctas => vec![self.t.head("nvvm.read.ptx.sreg.nctaid.x : i32")],
+            OpCode::Cta => vec![self.cta()],
+            OpCode::Ctas => vec![self.ctas()],
             OpCode::Extent => {
                 let extent = &self.k.grid[op.int("axis").unwrap_or(0) as usize].extent;
                 vec![self.size(extent)]

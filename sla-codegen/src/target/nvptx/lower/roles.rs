@@ -3,6 +3,9 @@
 //! Shared memory begins with a page of barriers; the rings follow, then the scratch of each role. Every role is a section of the text:
 //! its threads are numbered from its own first warp, so that ordinary ops lower as they do for a whole program. Roles of one warp run on
 //! one lane and have no tiles; the others are whole warpgroups with 16 rows of every tile to a warp.
+//!
+//! Where roles come in groups, their code is the same for all: a warp's group decides where its shared memory starts, which named barriers are its own
+//! and which programs.
 
 use super::roles_check::check;
 use super::{Lower, Val};
@@ -31,6 +34,8 @@ pub struct LoweredRoles {
     pub maps: Vec<TensorMap>,
     /// Whether the address of a counter follows them, from which programs are drawn.
     pub queue: bool,
+    /// Groups of roles in a block of threads.
+    groups: u32,
 }
 
 /// A ring's place in shared memory.
@@ -71,6 +76,7 @@ impl RingPlace {
 
 /// The role that is being lowered.
 pub(super) struct Current {
+    /// Warps of one group.
     pub warps: u32,
     /// The number of the barrier of all its threads, once there is one.
     barrier: Option<u32>,
@@ -94,8 +100,14 @@ pub(super) struct Roles {
     pub scratch: usize,
     /// Named barriers given away; number 0 is the whole block's.
     barriers: u32,
-    /// The warp's number in its role, the same register in all its lanes.
+    /// The warp's number in its role and group, the same register in all its lanes.
     pub warp: Option<Ssa>,
+    /// Groups of roles.
+    groups: u32,
+    /// Bytes of shared memory that each of several groups has.
+    group_bytes: usize,
+    /// The warp's group, where there are several.
+    group: Option<Ssa>,
     /// First operands in registers of products that may be in flight, oldest first; one entry for each product, empty where both are views.
     pub in_flight: Vec<Vec<Ssa>>,
 }
@@ -106,9 +118,20 @@ pub(super) struct Roles {
 /// What the lowering does not do, with the op's place: see `roles_check`.
 pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, CodegenError> {
     check(kernel)?;
+    let first = lower_with(kernel, ctas_per_sm, 0)?;
+    if first.groups == 1 {
+        return Ok(first);
+    }
+    // What a group takes is known when all its roles have been lowered; stages are at multiples of 1024.
+    lower_with(kernel, ctas_per_sm, first.shared_bytes.next_multiple_of(1024))
+}
+
+/// The same, with so many bytes of shared memory for each of several groups.
+fn lower_with(kernel: &Kernel, ctas_per_sm: u32, group_bytes: usize) -> Result<LoweredRoles, CodegenError> {
     let roles: Vec<OpId> = of_code(kernel, OpCode::Role);
     let number = |id: OpId, key: &str| kernel.op(id).int(key).unwrap_or(0) as u32;
-    let end = |id: OpId| number(id, "first") + number(id, "warps");
+    let groups = roles.first().map_or(1, |&r| number(r, "groups").max(1));
+    let end = |id: OpId| number(id, "first") + groups * number(id, "warps");
     // `setmaxnreg` is for whole warpgroups.
     let whole = roles.iter().any(|&r| number(r, "registers") > 0);
     let warps = roles.iter().map(|&r| end(r)).max().unwrap_or(1);
@@ -118,6 +141,7 @@ pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, Co
     let plain = Schedule::plain(kernel, Family::mma(1));
 
     let mut lower = Lower::new(kernel, &plain);
+    (lower.roles.groups, lower.roles.group_bytes) = (groups, group_bytes);
     let mut arguments = lower.arguments(false);
     for &id in &kernel.block(kernel.body).ops {
         match kernel.op(id).code {
@@ -172,7 +196,10 @@ pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, Co
         let message = format!("its roles take {} named barriers, and there are 15", lower.roles.barriers);
         return Err(unsupported(kernel, Arch::Sm90a, Loc::UNKNOWN, message));
     }
-    let shared_bytes = lower.scratch_end.max(lower.rings_end());
+    let shared_bytes = match groups {
+        n if n > 1 && group_bytes > 0 => n as usize * group_bytes,
+        _ => lower.scratch_end.max(lower.rings_end()),
+    };
     if shared_bytes > super::super::shared_limit(Arch::Sm90a) {
         let limit = super::super::shared_limit(Arch::Sm90a);
         let message = format!(
@@ -186,7 +213,8 @@ pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, Co
     let maps = lower.roles.maps.iter().map(|(m, _)| m.clone()).collect();
     let queue = lower.roles.counter.is_some();
     let minimum = format!(", nvvm.minctasm = {} : i32", ctas_per_sm.max(1));
-    Ok(LoweredRoles { mlir: lower.finish(&arguments, threads, &minimum), shared_bytes, threads, maps, queue })
+    let mlir = lower.finish(&arguments, threads, &minimum);
+    Ok(LoweredRoles { mlir, shared_bytes, threads, maps, queue, groups })
 }
 
 /// The ops of the body that have a code.
@@ -221,13 +249,12 @@ impl<'k> Lower<'k> {
         let zero = self.t.i32(0);
         let first = self.t.head(format_args!("arith.cmpi eq, {}, {zero} : i32", self.tid));
         self.t.open(format_args!("scf.if {first} {{"));
-        for ring in self.roles.rings.clone() {
-            if ring.arrivals == 0 {
-                continue;
-            }
+        let rings = self.roles.rings.clone();
+        let all = (0..self.roles.groups as usize).flat_map(|group| rings.iter().map(move |r| (group, r)));
+        for (group, ring) in all.filter(|(_, r)| r.arrivals > 0) {
             for stage in 0..2 * ring.stages {
                 let count = if stage < ring.stages { 1 } else { ring.arrivals };
-                let at = ring.barriers + 8 * stage;
+                let at = group * self.roles.group_bytes + ring.barriers + 8 * stage;
                 let code = format!("mbarrier.init.shared::cta.b64 [$0+{at}], {count};");
                 self.t.asm(&code, &[(self.pool, Ty::I32)], &[], true);
             }
@@ -252,7 +279,14 @@ impl<'k> Lower<'k> {
         let lone = warps == 1;
         if lone {
             let (number, last, zero) = (self.t.i32(first), self.t.i32(31), self.t.i32(0));
-            let mine = self.t.def(format_args!("arith.cmpi eq, {warp}, {number} : i32"));
+            let mine = match self.roles.groups {
+                1 => self.t.def(format_args!("arith.cmpi eq, {warp}, {number} : i32")),
+                groups => {
+                    let groups = self.t.i32(groups.into());
+                    let past = self.t.bin("arith.subi", warp, number, Ty::I32);
+                    self.t.def(format_args!("arith.cmpi ult, {past}, {groups} : i32"))
+                }
+            };
             self.t.open(format_args!("scf.if {mine} {{"));
             let lane = self.t.bin("arith.andi", tid, last, Ty::I32);
             let elected = self.t.def(format_args!("arith.cmpi eq, {lane}, {zero} : i32"));
@@ -262,6 +296,10 @@ impl<'k> Lower<'k> {
         let (skip, warps_before) = (self.t.i32(-32 * first), self.t.i32(-first));
         self.tid = self.t.head_bin("arith.addi", tid, skip, Ty::I32);
         self.roles.warp = Some(self.t.head_bin("arith.addi", warp, warps_before, Ty::I32));
+        let pool = self.pool;
+        if self.roles.groups > 1 {
+            self.enter_group(warps);
+        }
         self.block(op.regions[0]);
         if self.roles.current.as_ref().is_some_and(|c| c.sends) {
             self.end_sends();
@@ -272,9 +310,53 @@ impl<'k> Lower<'k> {
             self.t.close("}");
         }
         self.tid = tid;
+        self.pool = pool;
+        self.roles.group = None;
         self.schedule = before;
         self.roles.current = None;
         self.scratch_end = self.scratch_end.next_multiple_of(128);
+    }
+
+    /// Which of several groups this warp belongs to; numbers of threads and warps, and shared memory, are the group's from here on.
+    fn enter_group(&mut self, warps: u32) {
+        let Some(warp) = self.roles.warp else { return };
+        let (each, threads) = (self.t.i32(warps.into()), self.t.i32((32 * warps).into()));
+        let bytes = self.t.i32(self.roles.group_bytes as i64);
+        let group = self.t.head_bin("arith.divui", warp, each, Ty::I32);
+        let (before, skip) = (
+            self.t.head_bin("arith.muli", group, each, Ty::I32),
+            self.t.head_bin("arith.muli", group, threads, Ty::I32),
+        );
+        self.roles.warp = Some(self.t.head_bin("arith.subi", warp, before, Ty::I32));
+        self.tid = self.t.head_bin("arith.subi", self.tid, skip, Ty::I32);
+        let skip = self.t.head_bin("arith.muli", group, bytes, Ty::I32);
+        self.pool = self.t.head_bin("arith.addi", self.pool, skip, Ty::I32);
+        self.roles.group = Some(group);
+    }
+
+    /// How many blocks of threads, or groups, there are.
+    pub(super) fn ctas(&mut self) -> Ssa {
+        let blocks = self.t.head("nvvm.read.ptx.sreg.nctaid.x : i32");
+        let groups = self.t.i32(self.roles.groups.into());
+        if self.roles.groups > 1 { self.t.head_bin("arith.muli", blocks, groups, Ty::I32) } else { blocks }
+    }
+
+    /// The number of this block of threads; or of this group, where the first groups of all blocks come before the second ones.
+    pub(super) fn cta(&mut self) -> Ssa {
+        let block = self.t.head("nvvm.read.ptx.sreg.ctaid.x : i32");
+        let Some(group) = self.roles.group else { return block };
+        let blocks = self.t.head("nvvm.read.ptx.sreg.nctaid.x : i32");
+        let before = self.t.head_bin("arith.muli", group, blocks, Ty::I32);
+        self.t.head_bin("arith.addi", block, before, Ty::I32)
+    }
+
+    /// The number of this group's barrier, of barriers for all groups from `first` on, `each` of them.
+    fn barrier_of_group(&mut self, first: u32, each: u32) -> Ssa {
+        let first = self.t.i32(first.into());
+        let Some(group) = self.roles.group else { return first };
+        let each = self.t.i32(each.into());
+        let before = self.t.head_bin("arith.muli", group, each, Ty::I32);
+        self.t.head_bin("arith.addi", before, first, Ty::I32)
     }
 
     /// Whether one lane alone runs this role.
@@ -290,11 +372,11 @@ impl<'k> Lower<'k> {
             return; // One lane has nobody to meet.
         }
         let id = *current.barrier.get_or_insert_with(|| {
-            self.roles.barriers += 1;
-            self.roles.barriers
+            self.roles.barriers += self.roles.groups;
+            self.roles.barriers - self.roles.groups + 1
         });
         let threads = current.warps * 32;
-        let id = self.t.i32(id.into());
+        let id = self.barrier_of_group(id, 1);
         self.t.named_barrier(id, threads);
     }
 
@@ -304,12 +386,13 @@ impl<'k> Lower<'k> {
         if current.warps == 1 {
             return;
         }
+        let each = current.warps / 4;
         let id = *current.group_barrier.get_or_insert_with(|| {
             let first = self.roles.barriers + 1;
-            self.roles.barriers += current.warps / 4;
+            self.roles.barriers += each * self.roles.groups;
             first
         });
-        let (id, group) = (self.t.i32(id.into()), self.warpgroup());
+        let (id, group) = (self.barrier_of_group(id, each), self.warpgroup());
         let id = self.t.head_bin("arith.addi", group, id, Ty::I32);
         self.t.named_barrier(id, 128);
     }

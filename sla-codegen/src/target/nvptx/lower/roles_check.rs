@@ -77,11 +77,12 @@ fn ring(ty: &Type) -> Result<(), String> {
 
 fn role(op: &Op, taken: &mut [u32; 32], registers: &mut [Option<i64>; 8]) -> Result<(), String> {
     let (first, warps) = (op.int("first").unwrap_or(0) as usize, op.int("warps").unwrap_or(1) as usize);
-    need(first + warps <= 32, || format!("warps {first} to {} of 32", first + warps))?;
+    let all = warps * op.int("groups").unwrap_or(1) as usize;
+    need(first + all <= 32, || format!("warps {first} to {} of 32", first + all))?;
     need(warps == 1 || warps <= 16 && warps.is_multiple_of(4) && first.is_multiple_of(4), || {
         format!("{warps} warps from {first} on; needed is one, or up to four whole warpgroups")
     })?;
-    for warp in first..first + warps {
+    for warp in first..first + all {
         taken[warp] += 1;
         need(taken[warp] == 1, || format!("warp {warp} has two roles"))?;
         let wanted = op.int("registers").unwrap_or(0);
