@@ -33,7 +33,7 @@ pub fn feature<const M: usize, const D: usize>(
         maximum(x, 0.0)
     } else {
         let e = exp2((x - x.max(1)) * LOG2E);
-        e / e.sum(1)
+        e * (1.0 / e.sum(1))
     }
 }
 

@@ -34,6 +34,7 @@ const BQ: (&str, Const) = ("BQ", Const::Int(64));
 const BK: (&str, Const) = ("BK", Const::Int(64));
 const RQ: (&str, Const) = ("RQ", Const::Int(1));
 const RK: (&str, Const) = ("RK", Const::Int(1));
+const R: (&str, Const) = ("R", Const::Int(8));
 const PHI: (&str, Const) = ("PHI", Const::Int(1));
 const P: (&str, Const) = ("P", Const::Int(1));
 const LINEAR: (&str, Const) = ("LINEAR", Const::Bool(true));
@@ -56,11 +57,11 @@ pub const ALL: &[Entry] = &[
     Entry { def: &router::block_scores, defaults: &[("TILE", Const::Int(64)), D] },
     Entry {
         def: &router::select_blocks,
-        defaults: &[("TILE", Const::Int(64)), ("FORCED", Const::Bool(false))],
+        defaults: &[R, ("W", Const::Int(512)), ("LOW", Const::Bool(true)), ("FORCED", Const::Bool(false))],
     },
-    Entry { def: &mask_lists::mask_lists, defaults: &[] },
+    Entry { def: &mask_lists::mask_lists, defaults: &[R, ("W", Const::Int(512))] },
     Entry { def: &mask_lists::refine_mask, defaults: &[("RQ", Const::Int(2)), ("RK", Const::Int(1))] },
-    Entry { def: &linear_state::linear_state, defaults: &[T, BK, D, PHI, P, ("GROUP", Const::Int(1))] },
+    Entry { def: &linear_state::linear_state, defaults: &[T, BK, D, PHI, P] },
     Entry {
         def: &mask_product::mask_product,
         defaults: &[
@@ -70,8 +71,11 @@ pub const ALL: &[Entry] = &[
             ("COMPLEMENT", Const::Bool(false)),
         ],
     },
-    Entry { def: &totals::block_total, defaults: &[("BX", Const::Int(1024))] },
-    Entry { def: &projection::fold_projection, defaults: &[S, D, ("BACK", Const::Bool(false))] },
+    Entry { def: &totals::block_total, defaults: &[("BN", Const::Int(32)), ("BX", Const::Int(128))] },
+    Entry {
+        def: &projection::fold_projection,
+        defaults: &[S, D, ("BM", Const::Int(16)), ("BN", Const::Int(32)), ("BACK", Const::Bool(false))],
+    },
     Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },

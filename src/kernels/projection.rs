@@ -5,19 +5,20 @@
 
 use sla_dsl::prelude::*;
 
-/// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`; multiplied in f32, stored as `S`.
-#[kernel(dims(X), grid(i in X))]
-pub fn fold_projection<S: Float, const D: usize, const BACK: bool>(
+/// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`, in tiles of `BM` by `BN`; multiplied in f32, stored as `S`.
+#[kernel(dims(X), grid(c in D.div_ceil(BN), r in D.div_ceil(BM), i in X))]
+pub fn fold_projection<S: Float, const D: usize, const BM: usize, const BN: usize, const BACK: bool>(
     x: &Tensor<f32, { [X, D, D] }>,
     weight: &Tensor<f32, { [D, D] }>,
     out: &mut Tensor<S, { [X, D, D] }>,
 ) {
-    let x = x.at(i).block::<D>(0).load();
-    let mut w = weight.block::<D>(0).load();
-    if !BACK {
-        w = w.t();
-    }
-    out.at(i).block::<D>(0).store(dot(x, w).cast::<S>());
+    let x = x.at(i).block::<BM>(r).load();
+    let y = if BACK {
+        dot(x, weight.block::<D, BN>(0, c).load())
+    } else {
+        dot(x, weight.block::<BN>(c).load().t())
+    };
+    out.at(i).block::<BM, BN>(r, c).store(y.cast::<S>());
 }
 
 /// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.

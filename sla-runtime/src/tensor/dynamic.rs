@@ -31,6 +31,20 @@ impl DynTensor {
         Ok(DynTensor { elem, layout: Layout::packed(shape), storage })
     }
 
+    /// A contiguous tensor for a kernel to write whole: on a GPU its elements are whatever was in that memory before, elsewhere zero (bools
+    /// are zero everywhere).
+    ///
+    /// # Errors
+    /// As [`DynTensor::zeros`].
+    pub fn empty(device: &Device, elem: Elem, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
+        if elem == Elem::Bool {
+            return DynTensor::zeros(device, elem, shape);
+        }
+        let bytes = Layout::bytes(shape, elem)?;
+        let storage = Arc::new(Storage::empty(device, bytes)?);
+        Ok(DynTensor { elem, layout: Layout::packed(shape), storage })
+    }
+
     /// A contiguous tensor with these bytes: elements in row-major order, each in the machine's byte order.
     ///
     /// # Errors
@@ -83,6 +97,12 @@ impl DynTensor {
     /// Whether the elements lie one after the other in row-major order.
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_packed()
+    }
+
+    /// Whether it has all of its memory to itself: no other tensor shares it, and it is no view of a part.
+    pub fn is_whole(&self) -> bool {
+        let bytes = self.count() * self.elem.bytes();
+        Arc::strong_count(&self.storage) == 1 && self.is_contiguous() && self.storage.bytes() == bytes
     }
 
     /// The elements in row-major order, each in the machine's byte order. Waits for the device.
@@ -143,6 +163,18 @@ impl DynTensor {
     /// A shape of another number of elements, or a tensor that is not contiguous.
     pub fn reshape(&self, shape: &[usize]) -> Result<DynTensor, TensorError> {
         self.layout.reshape(shape).map(|l| self.view(l))
+    }
+
+    /// A view of the same bits as numbers of another type of the same size.
+    ///
+    /// # Errors
+    /// A type of another size; bools, which are not any bits.
+    pub fn bits(&self, elem: Elem) -> Result<DynTensor, TensorError> {
+        let bools = self.elem == Elem::Bool || elem == Elem::Bool;
+        if self.elem.bytes() != elem.bytes() || bools && self.elem != elem {
+            return Err(TensorError::Bits { found: self.elem, needed: elem });
+        }
+        Ok(DynTensor { elem, ..self.clone() })
     }
 
     fn view(&self, layout: Layout) -> DynTensor {

@@ -36,6 +36,9 @@ pub enum TensorError {
     /// Elements of another type.
     #[error("the tensor has elements of {found}, {needed} are needed")]
     Element { found: Elem, needed: Elem },
+    /// Bits read as elements of a type that they may not be.
+    #[error("the bits of elements of {found} cannot be read as {needed}")]
+    Bits { found: Elem, needed: Elem },
     /// A byte that is no truth value.
     #[error("element {index} of a bool tensor is the byte {byte}, it must be 0 or 1")]
     Bool { index: usize, byte: u8 },

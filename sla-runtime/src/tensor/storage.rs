@@ -22,6 +22,14 @@ impl Storage {
         }
     }
 
+    /// Memory of a device that will be written before it is read: zeroed on the host, where that costs nothing, and as it is on a GPU.
+    pub fn empty(device: &Device, bytes: usize) -> Result<Storage, RuntimeError> {
+        match device.cuda_context() {
+            Some(gpu) => Ok(Storage::Cuda(CudaMemory::empty(gpu, bytes)?)),
+            None => Storage::zeroed(device, bytes),
+        }
+    }
+
     /// Memory of a device that holds `data`.
     pub fn copy_of(device: &Device, data: &[u8]) -> Result<Storage, RuntimeError> {
         match device.cuda_context() {
@@ -34,6 +42,14 @@ impl Storage {
         match self {
             Storage::Host(_) => Space::Host,
             Storage::Cuda(m) => m.space(),
+        }
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Storage::Host(m) => m.len(),
+            Storage::Cuda(m) => m.bytes(),
         }
     }
 

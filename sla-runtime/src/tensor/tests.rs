@@ -71,6 +71,17 @@ fn element_types_are_checked() {
 }
 
 #[test]
+fn bits_are_read_as_another_type_of_their_size() {
+    let d = DynTensor::from(counting(&[2, 2]).transpose(0, 1).unwrap());
+    let bits = d.bits(Elem::I32).unwrap().typed::<i32>().unwrap().to_vec().unwrap();
+    assert_eq!(bits, [0, 0x4000_0000, 0x3f80_0000, 0x4040_0000]);
+    let e = d.bits(Elem::BF16).unwrap_err().to_string();
+    assert_eq!(e, "the bits of elements of f32 cannot be read as bf16");
+    let bytes = DynTensor::empty(&Device::interp(), Elem::I8, &[3]).unwrap();
+    assert!(bytes.bits(Elem::Bool).is_err());
+}
+
+#[test]
 fn conversions_round_as_casts_do() {
     let device = Device::interp();
     // Halfway cases: 1 + 2^-8 rounds to even in bf16, 1 + 2^-11 in f16.

@@ -1,5 +1,6 @@
 //! The backward pass.
 
+use super::buffers::Buffers;
 use super::forward::STATE_ELEM;
 use super::run::{elem, float, read, run, size, write};
 use super::shapes::{rank_4, same};
@@ -50,22 +51,23 @@ impl Sla {
         same("the saved output", &saved.sparse_out, t, q.shape())?;
         same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
+        let buffers = &mut Buffers::new(&self.device);
         let tiles = self.tiles(d);
         // The forward may have worked on larger tiles, and with a rounded state.
         let (mask, lists) = if tiles == saved.tiles {
             (saved.mask.clone(), saved.lists.clone())
         } else {
-            let mask = self.refine(&forward.mask, tiles, lq, k.shape()[2])?;
-            let lists = self.lists(&mask)?;
+            let mask = self.refine(buffers, "mask", &forward.mask, tiles, lq, k.shape()[2])?;
+            let lists = self.lists_in(buffers, &mask)?;
             (mask, lists)
         };
         let folded = if saved.linear.folded.elem() == Elem::F32 {
             saved.linear.folded.reshape(saved.linear.state.shape())?
         } else {
-            self.fold(&saved.linear.state, &saved.weights, false, Elem::F32)?
+            self.fold(buffers, "folded", &saved.linear.state, &saved.weights, false, Elem::F32)?
         };
         let consts = self.kernel_consts(t, Elem::F32, d, tiles, saved.state_blocks);
-        let w = self.phi_weight(h, d, &saved.weights)?;
+        let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
         let [mut delta, mut delta_linear, mut rden] =
@@ -125,18 +127,21 @@ impl Sla {
             drop(args);
             let columns = saved.state_mask.transpose(2, 3)?;
             let (grad_folded, grad_sums_all) = if self.config.scope() == Scope::All {
-                (self.gather_states(&grad_folded, &columns)?, self.gather_states(&grad_sums, &columns)?)
+                (
+                    self.gather_states(buffers, "grad_folded", &grad_folded, &columns)?,
+                    self.gather_states(buffers, "sums", &grad_sums, &columns)?,
+                )
             } else {
                 (grad_folded, grad_sums)
             };
-            let grad_h = self.fold(&grad_folded, &saved.weights, true, Elem::F32)?;
-            let projection = self.weight_grad(&grad_folded, &saved.linear.state)?;
-            let bias = self.bias_grad(grad_out)?;
+            let grad_h = self.fold(buffers, "grad_h", &grad_folded, &saved.weights, true, Elem::F32)?;
+            let projection = self.weight_grad(buffers, &grad_folded, &saved.linear.state)?;
+            let bias = self.bias_grad(buffers, grad_out)?;
             if self.config.scope() == Scope::All {
                 (grad_h, grad_sums_all, projection, bias)
             } else {
-                let state = self.gather_states(&grad_h, &columns)?;
-                (state, self.gather_states(&grad_sums_all, &columns)?, projection, bias)
+                let state = self.gather_states(buffers, "state", &grad_h, &columns)?;
+                (state, self.gather_states(buffers, "sums", &grad_sums_all, &columns)?, projection, bias)
             }
         } else {
             (
@@ -171,7 +176,12 @@ impl Sla {
     }
 
     /// `Σ dH'ᵀ H` over every state.
-    fn weight_grad(&self, grad_folded: &DynTensor, state: &DynTensor) -> Result<DynTensor, RuntimeError> {
+    fn weight_grad(
+        &self,
+        buffers: &mut Buffers,
+        grad_folded: &DynTensor,
+        state: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
         let d = state.shape()[state.shape().len() - 1];
         let count = state.count() / (d * d);
         let chunks = count.div_ceil(CHUNK);
@@ -184,11 +194,11 @@ impl Sla {
             &consts,
             &[read(&grad), read(&state), write(&mut partial)],
         )?;
-        Ok(self.total(&partial.reshape(&[1, chunks, d * d])?)?.reshape(&[d, d])?)
+        Ok(self.total(buffers, "projection", &partial.reshape(&[1, chunks, d * d])?)?.reshape(&[d, d])?)
     }
 
     /// Sum of the rows of `grad_out`.
-    fn bias_grad(&self, grad_out: &DynTensor) -> Result<DynTensor, RuntimeError> {
+    fn bias_grad(&self, buffers: &mut Buffers, grad_out: &DynTensor) -> Result<DynTensor, RuntimeError> {
         let (b, h, l, d) =
             (grad_out.shape()[0], grad_out.shape()[1], grad_out.shape()[2], grad_out.shape()[3]);
         let bq = self.config.blocks().q();
@@ -196,6 +206,6 @@ impl Sla {
         let mut partial = self.zeros(&[b, h, m, d])?;
         let consts = [elem("T", grad_out.elem()), size("BQ", bq), size("D", d)];
         run(&self.device, &projection::bias_grad, &consts, &[read(grad_out), write(&mut partial)])?;
-        Ok(self.total(&partial.reshape(&[1, b * h * m, d])?)?.reshape(&[d])?)
+        Ok(self.total(buffers, "bias", &partial.reshape(&[1, b * h * m, d])?)?.reshape(&[d])?)
     }
 }

@@ -1,12 +1,14 @@
 //! Routing and block lists on the device.
 
 use super::Sla;
+use super::buffers::Buffers;
 use super::run::{elem, int, read, run, size, switch, write};
 use super::shapes::rank_4;
 use crate::attention::config::FeatureMap;
 use crate::kernels::{mask_lists, router};
 use sla_codegen::{Arch, Target};
 use sla_dsl::ir::Elem;
+use sla_dsl::lang::Const;
 use sla_dsl::launch::Space;
 use sla_runtime::{DynTensor, RuntimeError};
 
@@ -29,6 +31,9 @@ pub(super) struct Tiles {
 /// Edge of the score tiles.
 const TILE: usize = 64;
 
+/// Elements of the rows that a program of the selection works on.
+const ELEMENTS: usize = 4096;
+
 impl Sla {
     /// The router's mask `[B, H, M, N]` i8 for `q` `[B, H, Lq, D]` and `k` `[B, H, Lk, D]`.
     ///
@@ -36,34 +41,72 @@ impl Sla {
     /// What a launch reports.
     pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<DynTensor, RuntimeError> {
         rank_4(&[("q", q), ("k", k)])?;
+        let buffers = &mut Buffers::new(&self.device);
+        let keys = self.pool(buffers, "pooled keys", k, self.config.blocks().k())?;
+        self.route_in(buffers, q, &keys)
+    }
+
+    /// The mean of each block of tokens.
+    pub(super) fn pool(
+        &self,
+        buffers: &mut Buffers,
+        name: &'static str,
+        x: &DynTensor,
+        block: usize,
+    ) -> Result<DynTensor, RuntimeError> {
+        let [b, h, l, d] = [0, 1, 2, 3].map(|axis| x.shape()[axis]);
+        let mut pooled = buffers.take(name, Elem::F32, &[b, h, l.div_ceil(block), d])?;
+        let consts = [elem("T", x.elem()), size("BLOCK", block), size("D", d)];
+        run(&self.device, &router::pool_blocks, &consts, &[read(x), write(&mut pooled)])?;
+        Ok(pooled)
+    }
+
+    /// The mask for `q` and the means of key blocks.
+    pub(super) fn route_in(
+        &self,
+        buffers: &mut Buffers,
+        q: &DynTensor,
+        keys: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
         let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
-        let blocks = self.config.blocks();
-        let pool = |x: &DynTensor, block: usize| {
-            let mut pooled = self.zeros(&[b, h, x.shape()[2].div_ceil(block), d])?;
-            let consts = [elem("T", x.elem()), size("BLOCK", block), size("D", d)];
-            run(&self.device, &router::pool_blocks, &consts, &[read(x), write(&mut pooled)])?;
-            Ok::<_, RuntimeError>(pooled)
-        };
-        let (qp, kp) = (pool(q, blocks.q())?, pool(k, blocks.k())?);
-        let (m, n) = (qp.shape()[2], kp.shape()[2]);
-        let mut scores = self.zeros(&[b, h, m, n])?;
+        let queries = self.pool(buffers, "pooled queries", q, self.config.blocks().q())?;
+        let (m, n) = (queries.shape()[2], keys.shape()[2]);
+        let mut scores = buffers.take("scores", Elem::F32, &[b, h, m, n])?;
         let consts = [size("TILE", TILE), size("D", d)];
-        run(&self.device, &router::block_scores, &consts, &[read(&qp), read(&kp), write(&mut scores)])?;
-        let forced = self.forced(b, h, m, n)?;
+        run(&self.device, &router::block_scores, &consts, &[read(&queries), read(keys), write(&mut scores)])?;
+        buffers.give("pooled queries", queries);
+        let forced = self.forced(buffers, b, h, m, n)?;
         let counts = self.config.counts(n);
-        let mut mask = self.of(Elem::I8, &[b, h, m, n])?;
-        let consts = [size("TILE", TILE), switch("FORCED", !self.config.forced().is_empty())];
+        let mut mask = buffers.take("mask", Elem::I8, &[b, h, m, n])?;
+        let [r, w] = rows(n);
+        let consts =
+            [r, w, switch("LOW", counts.negligible > 0), switch("FORCED", !self.config.forced().is_empty())];
+        let bits = scores.bits(Elem::I32)?;
         let args =
-            [read(&scores), read(&forced), write(&mut mask), int(counts.critical), int(counts.negligible)];
+            [read(&bits), read(&forced), write(&mut mask), int(counts.critical), int(counts.negligible)];
         run(&self.device, &router::select_blocks, &consts, &args)?;
+        drop(args);
+        drop(bits);
+        buffers.give("scores", scores);
         Ok(mask)
     }
 
-    /// Forced classes as a `[B, H, M, N]` view of one `[1, 1, M, N]` tensor, 0 where nothing is forced.
-    fn forced(&self, b: usize, h: usize, m: usize, n: usize) -> Result<DynTensor, RuntimeError> {
-        let classes: Vec<u8> = self.config.forced().classes(m, n).iter().map(|&c| c as u8).collect();
-        let one = DynTensor::from_bytes(&self.device, Elem::I8, &[1, 1, m, n], &classes)?;
-        Ok(one.expand(0, b)?.expand(1, h)?)
+    /// Forced classes as a `[B, H, M, N]` view, 0 where nothing is forced.
+    fn forced(
+        &self,
+        buffers: &mut Buffers,
+        b: usize,
+        h: usize,
+        m: usize,
+        n: usize,
+    ) -> Result<DynTensor, RuntimeError> {
+        let forced = self.config.forced();
+        if forced.is_empty() {
+            let zero = buffers.zeros("forced", Elem::I8, &[1, 1, 1, 1])?;
+            return Ok(zero.expand(0, b)?.expand(1, h)?.expand(2, m)?.expand(3, n)?);
+        }
+        let classes = || forced.classes(m, n).iter().map(|&c| c as u8).collect();
+        Ok(buffers.fixed("forced", Elem::I8, &[1, 1, m, n], classes)?.expand(0, b)?.expand(1, h)?)
     }
 
     /// The tiles that kernels of attention use: the configured blocks, or 64 by 64 where a GPU has not the registers for more (more than 64
@@ -103,6 +146,8 @@ impl Sla {
     /// The mask over `tiles`, which divide the configured blocks: every part of a block has the block's class.
     pub(super) fn refine(
         &self,
+        buffers: &mut Buffers,
+        name: &'static str,
         mask: &DynTensor,
         tiles: Tiles,
         queries: usize,
@@ -114,7 +159,8 @@ impl Sla {
             return Ok(mask.clone());
         }
         let (b, h) = (mask.shape()[0], mask.shape()[1]);
-        let mut fine = self.of(Elem::I8, &[b, h, queries.div_ceil(tiles.q), keys.div_ceil(tiles.k)])?;
+        let shape = [b, h, queries.div_ceil(tiles.q), keys.div_ceil(tiles.k)];
+        let mut fine = buffers.take(name, Elem::I8, &shape)?;
         let consts = [size("RQ", rq), size("RK", rk)];
         run(&self.device, &mask_lists::refine_mask, &consts, &[read(mask), write(&mut fine)])?;
         Ok(fine)
@@ -125,10 +171,23 @@ impl Sla {
     /// # Errors
     /// What a launch reports.
     pub fn lists(&self, mask: &DynTensor) -> Result<Lists, RuntimeError> {
+        self.lists_in(&mut Buffers::new(&self.device), mask)
+    }
+
+    /// As [`Sla::lists`].
+    pub(super) fn lists_in(&self, buffers: &mut Buffers, mask: &DynTensor) -> Result<Lists, RuntimeError> {
         rank_4(&[("the mask", mask)])?;
-        let mut index = self.of(Elem::I32, mask.shape())?;
-        let mut count = self.of(Elem::I32, &mask.shape()[..3])?;
-        run(&self.device, &mask_lists::mask_lists, &[], &[read(mask), write(&mut index), write(&mut count)])?;
+        let mut index = buffers.take("index", Elem::I32, mask.shape())?;
+        let mut count = buffers.take("count", Elem::I32, &mask.shape()[..3])?;
+        let args = [read(mask), write(&mut index), write(&mut count)];
+        run(&self.device, &mask_lists::mask_lists, &rows(mask.shape()[3]), &args)?;
+        drop(args);
         Ok(Lists { index, count })
     }
+}
+
+/// How many whole rows of `n` blocks a program takes, and the power of two that they are padded to: the same number of elements for all lengths.
+fn rows(n: usize) -> [(&'static str, Const); 2] {
+    let width = n.next_power_of_two().max(64);
+    [size("R", (ELEMENTS / width).clamp(1, 8)), size("W", width)]
 }

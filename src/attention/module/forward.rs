@@ -1,10 +1,11 @@
 //! The forward pass.
 
 use super::blocks::Tiles;
+use super::buffers::Buffers;
 use super::linear::LinearState;
 use super::run::{elem, float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
-use super::{Lists, Sla, Weights};
+use super::{Lists, Sla, Weights, Workspace};
 use crate::attention::config::Scope;
 use crate::kernels::sla_forward;
 use sla_dsl::ir::Elem;
@@ -67,13 +68,13 @@ impl Sla {
         weights: &Weights,
         mask: Option<&DynTensor>,
     ) -> Result<Forward, RuntimeError> {
-        self.attend(q, k, v, weights, mask, true)
+        self.attend(&mut Buffers::new(&self.device), q, k, v, weights, mask, true)
     }
 
     /// The same without what a backward needs.
     ///
     /// # Errors
-    /// What a launch reports: shapes or types that do not fit, or a device that fails.
+    /// As [`Sla::forward`].
     pub fn infer(
         &self,
         q: &DynTensor,
@@ -82,13 +83,51 @@ impl Sla {
         weights: &Weights,
         mask: Option<&DynTensor>,
     ) -> Result<Inferred, RuntimeError> {
-        let Forward { out, lse, mask, .. } = self.attend(q, k, v, weights, mask, false)?;
+        let buffers = &mut Buffers::new(&self.device);
+        let Forward { out, lse, mask, .. } = self.attend(buffers, q, k, v, weights, mask, false)?;
         Ok(Inferred { out, lse, mask })
     }
 
+    /// [`Sla::forward`] in memory of `workspace`: a call that repeats the shapes of the one before allocates nothing, copies nothing from the host
+    /// and waits for nothing. What it returns stays until the next call, which leaves alone the memory of tensors that were cloned from it.
+    ///
+    /// # Errors
+    /// As [`Sla::forward`]; the workspace then has no result.
+    pub fn forward_in<'w>(
+        &self,
+        workspace: &'w mut Workspace,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        weights: &Weights,
+        mask: Option<&DynTensor>,
+    ) -> Result<&'w Forward, RuntimeError> {
+        let forward = self.attend(workspace.open(self), q, k, v, weights, mask, true)?;
+        Ok(workspace.keep(forward))
+    }
+
+    /// [`Sla::infer`] in memory of `workspace`, as [`Sla::forward_in`].
+    ///
+    /// # Errors
+    /// As [`Sla::forward`]; the workspace then has no result.
+    pub fn infer_in<'w>(
+        &self,
+        workspace: &'w mut Workspace,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        weights: &Weights,
+        mask: Option<&DynTensor>,
+    ) -> Result<&'w Inferred, RuntimeError> {
+        let forward = self.attend(workspace.open(self), q, k, v, weights, mask, false)?;
+        Ok(workspace.keep_inferred(forward))
+    }
+
     /// The forward. Unless it is to `save` for the backward, what it keeps is of no use to that.
+    #[allow(clippy::too_many_arguments)]
     fn attend(
         &self,
+        buffers: &mut Buffers,
         q: &DynTensor,
         k: &DynTensor,
         v: &DynTensor,
@@ -98,39 +137,57 @@ impl Sla {
     ) -> Result<Forward, RuntimeError> {
         let shape = q.shape();
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
-        let (b, h, d) = (shape[0], shape[1], shape[3]);
+        let (b, h, d, p) = (shape[0], shape[1], shape[3], self.parts());
+        let s = self.folded_elem(q.elem());
         // Made once for every kernel of this pass and of the backward.
-        let weights = &Weights { phi: Some(self.phi_weight(h, d, weights)?), ..weights.clone() };
-        let mask = match mask {
-            Some(mask) => {
-                let blocks = self.config.blocks();
+        let w = self.phi_weight(buffers, h, d, weights)?;
+        let weights = Weights { phi: Some(w.clone()), ..weights.clone() };
+        let (blocks, state_blocks) = (self.config.blocks(), self.state_blocks(q.elem(), d));
+        let has_linear = self.config.scope() != Scope::None;
+        let keys = match has_linear {
+            true => Some(self.key_states(buffers, k, v, state_blocks.k, &w)?),
+            false => None,
+        };
+        let mask = match (mask, &keys) {
+            (Some(mask), _) => {
                 let (m, n) = (shape[2].div_ceil(blocks.q()), k.shape()[2].div_ceil(blocks.k()));
                 same("the mask", mask, Elem::I8, &[b, h, m, n])?;
                 mask.clone()
             }
-            None => self.route(q, k)?,
+            (None, Some(keys)) if p == 1 && state_blocks.k == blocks.k() => {
+                self.route_in(buffers, q, &keys.pooled)?
+            }
+            (None, _) => {
+                let pooled = self.pool(buffers, "routed keys", k, blocks.k())?;
+                let mask = self.route_in(buffers, q, &pooled)?;
+                buffers.give("routed keys", pooled);
+                mask
+            }
         };
-        let (tiles, state_blocks) = (self.forward_tiles(q.elem(), d), self.state_blocks(q.elem(), d));
-        let fine = self.refine(&mask, tiles, q.shape()[2], k.shape()[2])?;
-        let state_mask = self.refine(&mask, state_blocks, q.shape()[2], k.shape()[2])?;
-        let lists = self.lists(&fine)?;
-        let has_linear = self.config.scope() != Scope::None;
-        let linear = if has_linear {
-            self.linear_state(k, v, &state_mask, state_blocks.k, weights)?
+        let tiles = self.forward_tiles(q.elem(), d);
+        let fine = self.refine(buffers, "fine mask", &mask, tiles, q.shape()[2], k.shape()[2])?;
+        let state_mask = if tiles == state_blocks {
+            fine.clone()
         } else {
-            let p = self.parts();
-            let (state, sums) = (self.zeros(&[b, h, 1, p, d, d])?, self.zeros(&[b, h, 1, p, d])?);
-            LinearState { folded: self.of(self.folded_elem(q.elem()), &[b, h, 1, p * d, d])?, state, sums }
+            self.refine(buffers, "state mask", &mask, state_blocks, q.shape()[2], k.shape()[2])?
+        };
+        let lists = self.lists_in(buffers, &fine)?;
+        let linear = match keys {
+            Some(keys) => self.linear_state(buffers, keys, &state_mask, &weights, s)?,
+            None => LinearState {
+                state: buffers.zeros("state", Elem::F32, &[b, h, 1, p, d, d])?,
+                folded: buffers.zeros("folded", s, &[b, h, 1, p * d, d])?,
+                sums: buffers.zeros("sums", Elem::F32, &[b, h, 1, p, d])?,
+            },
         };
         let bias = match &weights.bias {
             Some(bias) => bias.clone(),
-            None => self.zeros(&[d])?,
+            None => buffers.zeros("bias", Elem::F32, &[d])?,
         };
-        let mut out = self.of(q.elem(), shape)?;
+        let mut out = buffers.take("out", q.elem(), shape)?;
         let rows = if save { shape[2] } else { 1 };
-        let mut sparse_out = self.of(q.elem(), &[b, h, rows, d])?;
-        let mut lse = self.zeros(&shape[..3])?;
-        let w = self.phi_weight(h, d, weights)?;
+        let mut sparse_out = buffers.take("sparse out", q.elem(), &[b, h, rows, d])?;
+        let mut lse = buffers.take("lse", Elem::F32, &shape[..3])?;
         let args = [
             read(q),
             read(k),
@@ -147,12 +204,10 @@ impl Sla {
             float(1.0 / (d as f64).sqrt()),
             float(self.config.eps()),
         ];
-        let s = self.folded_elem(q.elem());
         let mut consts = self.kernel_consts(q.elem(), s, d, tiles, state_blocks);
         consts.push(switch("SAVE", save));
         run(&self.device, &sla_forward::sla_fwd, &consts, &args)?;
         drop(args);
-        let weights = weights.clone();
         let saved = Saved { sparse_out, mask: fine, tiles, state_mask, state_blocks, lists, linear, weights };
         Ok(Forward { out, lse, mask, saved })
     }

@@ -1,6 +1,7 @@
 //! The linear branch's states: per block, summed for each row or for all, with the projection folded in.
 
-use super::run::{elem, read, run, size, switch, write};
+use super::buffers::Buffers;
+use super::run::{elem, read, run, run_in_warps, size, switch, write};
 use super::{Sla, Weights};
 use crate::attention::config::Scope;
 use crate::kernels::{linear_state, mask_product, projection, totals};
@@ -18,13 +19,27 @@ pub(super) struct LinearState {
     pub sums: DynTensor,
 }
 
-/// Key blocks per partial state where all of them are summed.
-const GROUP: usize = 8;
+/// What one reading of keys and values gives, before a mask says what belongs to which row.
+pub(super) struct KeyStates {
+    /// `[B, H, N, D]` f32: the mean of each of `N` blocks, unless features have two parts.
+    pub pooled: DynTensor,
+    /// `[B, H, G, P, D, D]`: `h` of groups of blocks.
+    state: DynTensor,
+    /// `[B, H, G, P, D]`: `z` of groups of blocks.
+    sums: DynTensor,
+}
+
+/// Programs that the states of all blocks are summed in: two for each multiprocessor of an H100. The same everywhere, so that results are.
+const PROGRAMS: usize = 264;
+
+/// Warps of a program that makes a state on a GPU: as few as hold its registers, so that two fit a multiprocessor.
+const WARPS: u32 = 4;
 
 impl Sla {
     /// The projection inside the features; anything of the right shape where the feature map has none.
     pub(super) fn phi_weight(
         &self,
+        buffers: &mut Buffers,
         h: usize,
         d: usize,
         weights: &Weights,
@@ -32,53 +47,80 @@ impl Sla {
         match &weights.phi {
             Some(w) => Ok(w.clone()),
             None => {
-                let identity: Vec<f32> = (0..d * d).map(|i| if i / d == i % d { 1.0 } else { 0.0 }).collect();
-                let one = sla_runtime::Tensor::<f32>::from_vec(&self.device, &[1, d, d], identity)?;
-                Ok(one.expand(0, h)?.into())
+                let identity = || {
+                    (0..d * d).flat_map(|i| if i / d == i % d { 1f32 } else { 0.0 }.to_ne_bytes()).collect()
+                };
+                Ok(buffers.fixed("identity", Elem::F32, &[1, d, d], identity)?.expand(0, h)?)
             }
         }
     }
 
-    /// States for the forward, from key blocks of `bk` tokens.
-    pub(super) fn linear_state(
+    /// States and means of key blocks of `bk` tokens, one state for each block or, where all are summed, for a group of them.
+    pub(super) fn key_states(
         &self,
+        buffers: &mut Buffers,
         k: &DynTensor,
         v: &DynTensor,
-        mask: &DynTensor,
         bk: usize,
-        weights: &Weights,
-    ) -> Result<LinearState, RuntimeError> {
+        w: &DynTensor,
+    ) -> Result<KeyStates, RuntimeError> {
         let (b, h, l, d) = (k.shape()[0], k.shape()[1], k.shape()[2], k.shape()[3]);
-        let p = self.parts();
-        let group = if self.config.scope() == Scope::All { GROUP } else { 1 };
-        let n = l.div_ceil(bk * group);
-        let mut state = self.zeros(&[b, h, n, p, d, d])?;
-        let mut sums = self.zeros(&[b, h, n, p, d])?;
+        let (p, n) = (self.parts(), l.div_ceil(bk));
+        let groups = if self.config.scope() == Scope::All { (PROGRAMS / (b * h * p)).clamp(1, n) } else { n };
+        let mut pooled = buffers.take("pooled keys", Elem::F32, &[b, h, n, d])?;
+        let mut state = buffers.take("block states", Elem::F32, &[b, h, groups, p, d, d])?;
+        let mut sums = buffers.take("block sums", Elem::F32, &[b, h, groups, p, d])?;
         let mut consts = self.linear_consts(k.elem(), d);
-        consts.extend([size("BK", bk), size("GROUP", group)]);
-        let w = self.phi_weight(h, d, weights)?;
-        let args = [read(k), read(v), read(&w), write(&mut state), write(&mut sums)];
-        run(&self.device, &linear_state::linear_state, &consts, &args)?;
-        let state = self.gather_states(&state, mask)?;
-        let sums = self.gather_states(&sums, mask)?;
-        let folded = self.fold(&state, weights, false, self.folded_elem(k.elem()))?;
-        let folded = folded.reshape(&[b, h, state.shape()[2], p * d, d])?;
-        Ok(LinearState { state, folded, sums })
+        consts.push(size("BK", bk));
+        let args = [read(k), read(v), read(w), write(&mut pooled), write(&mut state), write(&mut sums)];
+        // Products of f32 work on more registers than four warps have.
+        let warps = (k.elem() != Elem::F32 && p == 1 && d > 64).then_some(WARPS);
+        run_in_warps(&self.device, warps, &linear_state::linear_state, &consts, &args)?;
+        drop(args);
+        Ok(KeyStates { pooled, state, sums })
+    }
+
+    /// The state of each row, or of all, from those of blocks, whose memory goes back.
+    pub(super) fn linear_state(
+        &self,
+        buffers: &mut Buffers,
+        keys: KeyStates,
+        mask: &DynTensor,
+        weights: &Weights,
+        s: Elem,
+    ) -> Result<LinearState, RuntimeError> {
+        let KeyStates { pooled, state: blocks, sums: block_sums } = keys;
+        let state = self.gather_states(buffers, "state", &blocks, mask)?;
+        let sums = self.gather_states(buffers, "sums", &block_sums, mask)?;
+        buffers.give("pooled keys", pooled);
+        buffers.give("block states", blocks);
+        buffers.give("block sums", block_sums);
+        let folded = self.fold(buffers, "folded", &state, weights, false, s)?;
+        let (b, h, m, p, d) =
+            (state.shape()[0], state.shape()[1], state.shape()[2], state.shape()[3], state.shape()[4]);
+        Ok(LinearState { folded: folded.reshape(&[b, h, m, p * d, d])?, state, sums })
     }
 
     /// Sums per-block states `[B, H, N, P, …]` over all blocks (scope `all`, giving `[B, H, 1, P, …]`), or over the blocks that each
     /// row of `mask` gives to the linear branch (`[B, H, M, P, …]`). A mask with its axes exchanged sums over rows for each column.
-    pub(super) fn gather_states(&self, x: &DynTensor, mask: &DynTensor) -> Result<DynTensor, RuntimeError> {
+    pub(super) fn gather_states(
+        &self,
+        buffers: &mut Buffers,
+        name: &'static str,
+        x: &DynTensor,
+        mask: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
         let (b, h, n) = (x.shape()[0], x.shape()[1], x.shape()[2]);
         let width: usize = x.shape()[3..].iter().product();
         let mut shape = x.shape().to_vec();
         if self.config.scope() == Scope::All {
             shape[2] = 1;
-            return self.total(&x.reshape(&[b * h, n, width])?)?.reshape(&shape).map_err(Into::into);
+            let total = self.total(buffers, name, &x.reshape(&[b * h, n, width])?)?;
+            return total.reshape(&shape).map_err(Into::into);
         }
         let m = mask.shape()[2];
         shape[2] = m;
-        let mut out = self.zeros(&[b, h, m, width])?;
+        let mut out = buffers.take(name, Elem::F32, &[b, h, m, width])?;
         let complement = self.config.scope() == Scope::Complement;
         let consts = [size("BM", 64), size("BN", 64), size("BX", 64), switch("COMPLEMENT", complement)];
         let flat = x.reshape(&[b, h, n, width])?;
@@ -87,28 +129,38 @@ impl Sla {
     }
 
     /// `[A, N, X]` summed over `N`.
-    pub(super) fn total(&self, x: &DynTensor) -> Result<DynTensor, RuntimeError> {
-        let mut out = self.zeros(&[x.shape()[0], x.shape()[2]])?;
-        run(&self.device, &totals::block_total, &[size("BX", 1024)], &[read(x), write(&mut out)])?;
+    pub(super) fn total(
+        &self,
+        buffers: &mut Buffers,
+        name: &'static str,
+        x: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
+        let mut out = buffers.take(name, Elem::F32, &[x.shape()[0], x.shape()[2]])?;
+        let consts = [size("BN", 32), size("BX", 128)];
+        run(&self.device, &totals::block_total, &consts, &[read(x), write(&mut out)])?;
         Ok(out)
     }
 
     /// Every D x D matrix of `x` times `Wᵀ` (or `W`, going `back`), stored as `s`; zeros without a projection.
     pub(super) fn fold(
         &self,
+        buffers: &mut Buffers,
+        name: &'static str,
         x: &DynTensor,
         weights: &Weights,
         back: bool,
         s: Elem,
     ) -> Result<DynTensor, RuntimeError> {
+        /// Matrices from which there are programs enough without parts.
+        const MANY: usize = 64;
         let d = x.shape()[x.shape().len() - 1];
         let count = x.count() / (d * d);
-        let mut out = self.of(s, &[count, d, d])?;
-        if let Some(w) = &weights.projection {
-            let x = x.reshape(&[count, d, d])?;
-            let consts = [elem("S", s), size("D", d), switch("BACK", back)];
-            run(&self.device, &projection::fold_projection, &consts, &[read(&x), read(w), write(&mut out)])?;
-        }
+        let Some(w) = &weights.projection else { return buffers.zeros(name, s, x.shape()) };
+        let mut out = buffers.take(name, s, &[count, d, d])?;
+        let (bm, bn) = if count < MANY { (16, 32) } else { (d, d) };
+        let x_flat = x.reshape(&[count, d, d])?;
+        let consts = [elem("S", s), size("D", d), size("BM", bm), size("BN", bn), switch("BACK", back)];
+        run(&self.device, &projection::fold_projection, &consts, &[read(&x_flat), read(w), write(&mut out)])?;
         Ok(out.reshape(x.shape())?)
     }
 }

@@ -1,21 +1,25 @@
 //! The operator on a device: the kernels of [`crate::kernels`] in the order that the formulas ask for.
 //!
 //! [`Sla`] holds a device and a configuration. [`Sla::forward`] routes (unless a mask is given), builds lists and the linear state, and runs the fused
-//! kernel; [`Sla::backward`] takes what the forward saved, and [`Sla::infer`] is the forward where no backward follows. Tensors are the device's own; nothing here copies to the host.
+//! kernel; [`Sla::backward`] takes what the forward saved, and [`Sla::infer`] is the forward where no backward follows. A [`Workspace`] keeps the memory
+//! of forwards that repeat. Tensors are the device's own; nothing here copies to the host.
 //! It does not check values: [`Inputs::check`](super::Inputs::check) does, and launches check shapes and types.
 
 mod backward;
 mod blocks;
+mod buffers;
 mod forward;
 mod linear;
 mod operator;
 mod run;
 mod shapes;
+mod workspace;
 
 pub use backward::Grads;
 pub use blocks::Lists;
 pub use forward::{Forward, Inferred, Saved};
 pub use operator::Compiled;
+pub use workspace::Workspace;
 
 use super::config::{Config, FeatureMap};
 use crate::kernels::feature_map;

@@ -1,5 +1,6 @@
 //! Launching by table: constants by name, arguments in order.
 
+use sla_codegen::Options;
 use sla_dsl::ir::{Elem, Scalar};
 use sla_dsl::lang::{Const, Consts, KernelDef};
 use sla_dsl::launch::{Arg, Launcher};
@@ -12,13 +13,29 @@ pub(super) fn run(
     consts: &[(&'static str, Const)],
     args: &[Arg<'_>],
 ) -> Result<(), RuntimeError> {
+    device.launch(kernel, &chosen(kernel, consts), args)
+}
+
+/// The same with so many warps a program on a GPU's baseline, if it says so.
+pub(super) fn run_in_warps(
+    device: &Device,
+    warps: Option<u32>,
+    kernel: &'static KernelDef,
+    consts: &[(&'static str, Const)],
+    args: &[Arg<'_>],
+) -> Result<(), RuntimeError> {
+    let options = Options { warps, ..device.options() };
+    device.launch_with(kernel, &chosen(kernel, consts), args, &options)
+}
+
+fn chosen(kernel: &'static KernelDef, consts: &[(&'static str, Const)]) -> Consts {
     let chosen = kernel
         .generics
         .iter()
         .filter_map(|g| consts.iter().find(|(name, _)| *name == g.name))
         .map(|(name, value)| (name.to_string(), *value))
         .collect();
-    device.launch(kernel, &Consts(chosen), args)
+    Consts(chosen)
 }
 
 /// A tensor to read.

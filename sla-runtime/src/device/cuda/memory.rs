@@ -21,6 +21,11 @@ impl CudaMemory {
         Ok(memory)
     }
 
+    /// Memory with whatever was in it before.
+    pub fn empty(context: &Arc<CudaContext>, bytes: usize) -> Result<CudaMemory, CudaError> {
+        CudaMemory::allocate(context, bytes)
+    }
+
     pub fn copy_of(context: &Arc<CudaContext>, data: &[u8]) -> Result<CudaMemory, CudaError> {
         let memory = CudaMemory::allocate(context, data.len())?;
         // SAFETY: the allocation has the size of `data`. The copy has ended when the call returns, so `data` may go.
@@ -65,6 +70,11 @@ impl CudaMemory {
 
     pub fn space(&self) -> Space {
         self.context.space()
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn address(&self) -> usize {

@@ -1,7 +1,8 @@
 //! Matrix products by `mma.sync`: what all have in common, and those of halves, by m16n8k16.
 //!
 //! The accumulator is a canonical tile. The first operand is a canonical tile of registers (its pairs are the fragments) or a tile in
-//! shared memory; the second is always in shared memory. An operand that is in registers and must not be is written to scratch first.
+//! shared memory; the second is in shared memory, or a constant. An operand that is in registers and must not be is written to scratch first, and
+//! found there again by a dot that comes right after.
 //! Products of f32 are in `dot_f32`.
 
 use super::fragment::Lanes;
@@ -10,7 +11,7 @@ use super::{Lower, Val};
 use crate::analysis::DotOperand;
 use crate::target::nvptx::product::{dot_source, is_f32};
 use crate::target::nvptx::text::{Ssa, Ty};
-use sla_dsl::ir::{Elem, OpId};
+use sla_dsl::ir::{Elem, OpCode, OpId, Value};
 
 /// The most that one operand takes in scratch.
 const PART_BYTES: usize = 16 * 1024;
@@ -57,6 +58,17 @@ struct Staged {
     first: [usize; 2],
 }
 
+/// A first operand that the last dot has left in scratch.
+pub(super) struct Kept {
+    value: Value,
+    along_rows: bool,
+    /// The part of the contracted axis: its first element, and how many.
+    part: [usize; 2],
+    /// Where it lies in shared memory.
+    start: usize,
+    tile: SharedTile,
+}
+
 /// A dot in fragments.
 pub(super) struct Product {
     pub(super) a: DotOperand,
@@ -71,6 +83,8 @@ pub(super) struct Product {
     pub(super) k: usize,
     /// Whether the first operand must be in shared memory: no thread has its whole rows, or they are read in a loop.
     pub(super) left_shared: bool,
+    /// Whether the second operand is one number of 16 bits all over, which is put into fragments as it is.
+    pub(super) right_constant: bool,
 }
 
 impl Product {
@@ -108,6 +122,8 @@ impl Lower<'_> {
             width: out.shape[1],
             k: self.k.ty(b.value).shape().map_or(0, |s| s[usize::from(b.transposed)]),
             left_shared: self.schedule.family.col_warps() > 1 || self.schedule.long.contains(&id),
+            right_constant: !is_f32(self.k, id)
+                && self.defs[b.value.index()].is_some_and(|def| self.k.op(def).code == OpCode::Const),
         }
     }
 
@@ -127,7 +143,7 @@ impl Lower<'_> {
             let needed = needed && self.placed(o).is_none() && self.schedule.stream_of(o.value).is_none();
             if needed { bytes(o) } else { 0 }
         };
-        let (left, right) = (staged(p.a, p.a.transposed || p.left_shared), staged(p.b, true));
+        let (left, right) = (staged(p.a, p.a.transposed || p.left_shared), staged(p.b, !p.right_constant));
         let alone = left == 0 || right == 0;
         let limit = if long && alone { 2 * PART_BYTES } else { PART_BYTES };
         let mut parts = 1;
@@ -143,7 +159,7 @@ impl Lower<'_> {
         let mut staged: Vec<Staged> = Vec::new();
         let right = match self.placed(b) {
             Some(tile) => Some(Right { tile, whole: true }),
-            None if self.schedule.stream_of(b.value).is_some() => None,
+            None if p.right_constant || self.schedule.stream_of(b.value).is_some() => None,
             None => {
                 Some(Right { tile: self.stage(b, !b.transposed, first, length, &mut staged), whole: false })
             }
@@ -153,8 +169,9 @@ impl Lower<'_> {
             None if a.transposed || p.left_shared => {
                 // The same tile contracted along the same axis is there already.
                 let same = right.filter(|_| a.value == b.value && a.transposed != b.transposed);
-                let tile = match same {
-                    Some(right) => right.tile,
+                let kept = if staged.is_empty() { self.kept_part(a, [first, length]) } else { None };
+                let tile = match same.map(|right| right.tile).or(kept) {
+                    Some(tile) => tile,
                     None => self.stage(a, a.transposed, first, length, &mut staged),
                 };
                 Left::Shared { tile, transposed: a.transposed, whole: false }
@@ -162,6 +179,10 @@ impl Lower<'_> {
             None => Left::Regs(self.regs(a.value)),
         };
         let used = staged.iter().map(|s| s.tile.rows * s.tile.pitch()).sum();
+        let alone = match (&staged[..], &left) {
+            ([_], Left::Shared { tile, whole: false, .. }) if right.is_none_or(|r| r.whole) => Some(*tile),
+            _ => None,
+        };
         if !staged.is_empty() {
             // The scratch may still be read by threads that are behind, in the op before; after it, every thread reads what all wrote.
             self.barrier();
@@ -170,7 +191,18 @@ impl Lower<'_> {
             }
             self.barrier();
         }
+        if let Some(tile) = alone {
+            let (value, along_rows, start) = (a.value, a.transposed, self.scratch_start(0));
+            self.kept = Some(Kept { value, along_rows, part: [first, length], start, tile });
+        }
         Operands { left, right, used }
+    }
+
+    /// A part of a first operand that is still in scratch, and where no buffer of this op lies.
+    fn kept_part(&self, a: DotOperand, part: [usize; 2]) -> Option<SharedTile> {
+        let kept = self.kept.as_ref()?;
+        let same = (kept.value, kept.along_rows, kept.part) == (a.value, a.transposed, part);
+        (same && self.scratch_start(0) <= kept.start).then_some(kept.tile)
     }
 
     /// Reserves scratch for a part of a tile in registers: rows from `first` if the contracted axis runs along them, else columns.
@@ -246,33 +278,36 @@ impl Lower<'_> {
         let length = self.part_length(p, false);
         for first in (0..p.k).step_by(length) {
             let operands = self.operands(p, first, length);
-            if let Some(right) = operands.right {
-                self.half_part(p, first / 16, length / 16, &operands.left, right, &mut acc);
+            if operands.right.is_some() || p.right_constant {
+                self.half_part(p, first / 16, length / 16, &operands.left, operands.right, &mut acc);
             }
         }
         acc
     }
 
-    /// The steps from `first` of a dot of halves.
+    /// The steps from `first` of a dot of halves; without a second operand in shared memory it is a constant.
     fn half_part(
         &mut self,
         p: &Product,
         first: usize,
         steps: usize,
         left: &Left,
-        right: Right,
+        right: Option<Right>,
         acc: &mut [Ssa],
     ) {
-        let elem: Elem = right.tile.elem;
+        let elem: Elem = self.elem(p.b.value);
         let three = self.t.i32(3);
         let warp = self.warp_start(p.width, 1);
         // Stored [N, K]: rows are n, chunks are k, and the fragment is read as it lies.
-        let b = if p.b.transposed {
-            self.matrix_lanes(right.tile, false, Some(warp), None)
-        } else {
-            let chunk = self.t.head_bin("arith.shrui", warp, three, Ty::I32);
-            self.matrix_lanes(right.tile, true, None, Some(chunk))
-        };
+        let b = right.map(|right| {
+            if p.b.transposed {
+                self.matrix_lanes(right.tile, false, Some(warp), None)
+            } else {
+                let chunk = self.t.head_bin("arith.shrui", warp, three, Ty::I32);
+                self.matrix_lanes(right.tile, true, None, Some(chunk))
+            }
+        });
+        let constant = if right.is_none() { self.regs(p.b.value).first().copied() } else { None };
         let a = match left {
             Left::Regs(_) => None,
             Left::Shared { tile, transposed, .. } => {
@@ -291,7 +326,7 @@ impl Lower<'_> {
         );
         for k in 0..steps {
             let left_k = if left.whole() { first + k } else { k };
-            let right_k = if right.whole { first + k } else { k };
+            let right_k = if right.is_some_and(|r| r.whole) { first + k } else { k };
             let mut fragments = Vec::new();
             for m in 0..p.m() {
                 fragments.push(match (left, &a) {
@@ -313,12 +348,18 @@ impl Lower<'_> {
             }
             for n in (0..p.n()).step_by(2) {
                 let count = if n + 1 < p.n() { 4 } else { 2 };
-                let (addr, past) = if p.b.transposed {
-                    self.at(&b, right.tile, p.cols[n], 2 * right_k)
-                } else {
-                    self.at(&b, right.tile, 16 * right_k as u32, p.cols[n] as usize / 8)
+                let matrices = match (right, &b, constant) {
+                    (Some(right), Some(b), _) => {
+                        let (addr, past) = if p.b.transposed {
+                            self.at(b, right.tile, p.cols[n], 2 * right_k)
+                        } else {
+                            self.at(b, right.tile, 16 * right_k as u32, p.cols[n] as usize / 8)
+                        };
+                        self.ldmatrix(addr, past, count, !p.b.transposed)
+                    }
+                    (_, _, Some(pair)) => vec![pair; count],
+                    _ => Vec::new(),
                 };
-                let matrices = self.ldmatrix(addr, past, count, !p.b.transposed);
                 for (m, fragment) in fragments.iter().enumerate() {
                     for (half, pair) in matrices.chunks(2).enumerate() {
                         self.mma(&code, 2 * p.n(), m, n + half, fragment, pair, acc);

@@ -177,6 +177,7 @@ impl Lower<'_> {
         }
         let fill = b.fill;
         let tile = self.buffer_tile(buffer);
+        self.kept = None;
         self.barrier();
         match fill {
             Fill::Async => {

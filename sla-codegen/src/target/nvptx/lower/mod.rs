@@ -33,6 +33,7 @@ use super::schedule::Schedule;
 use super::text::{Ssa, Text, Ty, list};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
 use checks::Log;
+use dot::Kept;
 use ring::View;
 use roles::Roles;
 use shared::SharedTile;
@@ -95,6 +96,8 @@ struct Lower<'k> {
     current: OpId,
     /// Where the highest scratch of any op ends.
     scratch_end: usize,
+    /// What lies in scratch as the last dot left it; forgotten by whoever takes scratch, fills a buffer, or starts or ends a block.
+    kept: Option<Kept>,
     /// Tiles that are computed where they are written.
     pinned: HashSet<Value>,
     pointers: HashMap<usize, Ssa>,
@@ -126,6 +129,7 @@ impl<'k> Lower<'k> {
             pool,
             current: OpId(0),
             scratch_end: 0,
+            kept: None,
             pinned: HashSet::new(),
             pointers: HashMap::new(),
             dims: Vec::new(),
@@ -213,10 +217,12 @@ impl Lower<'_> {
 
     /// Lowers the ops of a block except its `yield`.
     fn block(&mut self, block: BlockId) {
+        self.kept = None;
         for i in 0..self.k.block(block).ops.len() {
             let id = self.k.block(block).ops[i];
             self.op(id);
         }
+        self.kept = None;
     }
 
     fn op(&mut self, id: OpId) {

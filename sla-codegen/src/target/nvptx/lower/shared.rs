@@ -45,9 +45,15 @@ impl Lower<'_> {
 
     /// Scratch memory of so many bytes, from `skip` bytes into it: where no buffer is alive.
     pub(super) fn scratch(&mut self, skip: usize, bytes: usize) -> Ssa {
-        let start = self.roles.scratch + self.schedule.free_from(self.current) + skip;
+        let start = self.scratch_start(skip);
         self.scratch_end = self.scratch_end.max(start + bytes);
+        self.kept = None;
         self.t.add_const(self.pool, start as i64)
+    }
+
+    /// Where that is in shared memory.
+    pub(super) fn scratch_start(&self, skip: usize) -> usize {
+        self.roles.scratch + self.schedule.free_from(self.current) + skip
     }
 
     /// This thread's place in a tile whose registers are those of a canonical tile of a shape.

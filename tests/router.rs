@@ -1,0 +1,159 @@
+//! The router's selection and lists, against a sort.
+
+use sla::kernels::{mask_lists::mask_lists, router::select_blocks};
+use sla::{Config, Device, Scope, Share};
+use sla_dsl::ir::{Elem, Scalar};
+use sla_dsl::lang::{Const, Consts};
+use sla_dsl::launch::{Arg, Launcher};
+use sla_runtime::{DynTensor, Tensor};
+
+/// Scores of rows with ties, both zeros, infinities and NaN.
+fn scores(rows: usize, n: usize) -> Vec<f32> {
+    let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 1e-40, -1e-40];
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize
+    };
+    (0..rows * n)
+        .map(|at| match (at / n) % 4 {
+            0 => (next() % 7) as f32 - 3.0,
+            1 => special[next() % special.len()],
+            2 => 2.5,
+            _ => (next() % 100_000) as f32 * 1e-3 - 50.0,
+        })
+        .collect()
+}
+
+/// Classes by a stable sort, NaN as the least.
+fn sorted(row: &[f32], critical: usize, negligible: usize) -> Vec<i8> {
+    let number = |j: &usize| if row[*j].is_nan() { f32::NEG_INFINITY } else { row[*j] };
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|a, b| number(b).partial_cmp(&number(a)).unwrap());
+    let mut classes = vec![0; row.len()];
+    order[..critical].iter().for_each(|&j| classes[j] = 1);
+    order[row.len() - negligible..].iter().for_each(|&j| classes[j] = -1);
+    classes
+}
+
+fn width(n: usize) -> [(&'static str, Const); 2] {
+    let width = n.next_power_of_two().max(64);
+    [("R", Const::Int((4096 / width).clamp(1, 8) as i64)), ("W", Const::Int(width as i64))]
+}
+
+fn select(
+    device: &Device,
+    scores: &[f32],
+    rows: usize,
+    n: usize,
+    critical: usize,
+    negligible: usize,
+) -> Vec<i8> {
+    let shape = [1, 1, rows, n];
+    let scores: DynTensor = Tensor::<f32>::from_vec(device, &shape, scores).unwrap().into();
+    let forced = DynTensor::zeros(device, Elem::I8, &shape).unwrap();
+    let mut mask = DynTensor::zeros(device, Elem::I8, &shape).unwrap();
+    let [r, w] = width(n);
+    let consts = Consts::new(&[r, w, ("LOW", Const::Bool(negligible > 0)), ("FORCED", Const::Bool(false))]);
+    let bits = scores.bits(Elem::I32).unwrap();
+    let args = [
+        Arg::Tensor(bits.lend()),
+        Arg::Tensor(forced.lend()),
+        Arg::Tensor(mask.lend_mut()),
+        Arg::Scalar(Scalar::Int(critical as i64)),
+        Arg::Scalar(Scalar::Int(negligible as i64)),
+    ];
+    device.launch(&select_blocks, &consts, &args).unwrap();
+    drop(args);
+    mask.to_bytes().unwrap().into_iter().map(|b| b as i8).collect()
+}
+
+#[test]
+fn the_selection_is_that_of_a_stable_sort() {
+    for device in [Device::interp(), Device::cpu()] {
+        for (rows, n) in [(4, 1), (9, 5), (8, 64), (5, 100), (4, 513), (4, 1000)] {
+            let scores = scores(rows, n);
+            for (critical, negligible) in [(1, 0), (n / 3, n / 2), (n, 0), (0, n), (n / 2, n - n / 2)] {
+                let found = select(&device, &scores, rows, n, critical, negligible);
+                for (row, found) in scores.chunks(n).zip(found.chunks(n)) {
+                    assert_eq!(
+                        found,
+                        sorted(row, critical, negligible),
+                        "{device} {n} {critical} {negligible}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_hold_the_critical_columns_of_any_view_in_order() {
+    let (m, n) = (11, 70);
+    let class = |i: usize, j: usize| match i {
+        0 => 0,
+        1 => 1,
+        _ => [1, 0, -1, 0, 1][(i * 7 + j * j) % 5],
+    };
+    let classes: Vec<i8> = (0..m * n).map(|at| class(at / n, at % n)).collect();
+    for device in [Device::interp(), Device::cpu()] {
+        let mask: DynTensor = Tensor::<i8>::from_vec(&device, &[1, 1, m, n], &classes).unwrap().into();
+        for mask in [mask.clone(), mask.transpose(2, 3).unwrap()] {
+            let (rows, columns) = (mask.shape()[2], mask.shape()[3]);
+            let mut index = DynTensor::zeros(&device, Elem::I32, &[1, 1, rows, columns]).unwrap();
+            let mut count = DynTensor::zeros(&device, Elem::I32, &[1, 1, rows]).unwrap();
+            let args =
+                [Arg::Tensor(mask.lend()), Arg::Tensor(index.lend_mut()), Arg::Tensor(count.lend_mut())];
+            device.launch(&mask_lists, &Consts::new(&width(columns)), &args).unwrap();
+            drop(args);
+            let index = index.typed::<i32>().unwrap().to_vec().unwrap();
+            let count = count.typed::<i32>().unwrap().to_vec().unwrap();
+            for i in 0..rows {
+                let of = |j: usize| if rows == m { class(i, j) } else { class(j, i) };
+                let needed: Vec<i32> = (0..columns).filter(|&j| of(j) == 1).map(|j| j as i32).collect();
+                assert_eq!(count[i] as usize, needed.len(), "{device} row {i} of {rows}");
+                assert_eq!(index[i * columns..][..needed.len()], needed, "{device} row {i} of {rows}");
+            }
+        }
+    }
+}
+
+/// A call in a workspace gives what a call without gives, again and again, in the same memory; what was cloned stays as it was.
+#[test]
+fn a_workspace_is_used_again() {
+    use sla::attention::module::{Sla, Weights, Workspace};
+    let device = Device::cpu();
+    let share = |x| Share::new(x).unwrap();
+    let values = |f: f32| (0..2 * 300 * 64).map(|i| ((i as f32) * f).sin()).collect::<Vec<_>>();
+    let tensor =
+        |f| -> DynTensor { Tensor::<f32>::from_vec(&device, &[1, 2, 300, 64], values(f)).unwrap().into() };
+    let (q, k, v) = (tensor(0.37), tensor(0.71), tensor(0.13));
+    let matrix: Vec<f32> = (0..64 * 64).map(|i| (i as f32).cos() * 0.1).collect();
+    let projection = Some(Tensor::<f32>::from_vec(&device, &[64, 64], matrix).unwrap().into());
+    let weights = Weights { projection, ..Weights::default() };
+    let mut workspace = Workspace::new(&device);
+    for scope in [Scope::All, Scope::Marginal, Scope::None, Scope::All] {
+        let sla = Sla::new(&device, Config::new(scope, share(0.4), share(0.2)));
+        let plain = sla.forward(&q, &k, &v, &weights, None).unwrap();
+        let bytes = [plain.out.to_bytes().unwrap(), plain.mask.to_bytes().unwrap()];
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            let forward = sla.forward_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
+            assert_eq!([forward.out.to_bytes().unwrap(), forward.mask.to_bytes().unwrap()], bytes);
+            places.push((
+                forward.out.lend().address(),
+                forward.lse.lend().address(),
+                forward.mask.lend().address(),
+            ));
+        }
+        assert!(places.iter().all(|p| *p == places[0]), "{places:x?}");
+        let inferred = sla.infer_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
+        assert_eq!([inferred.out.to_bytes().unwrap(), inferred.mask.to_bytes().unwrap()], bytes);
+        assert_eq!(inferred.out.lend().address(), places[0].0);
+        sla.forward_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
+        let kept = workspace.forward().unwrap().out.clone();
+        let forward = sla.forward_in(&mut workspace, &k, &q, &v, &weights, None).unwrap();
+        assert_ne!(forward.out.lend().address(), kept.lend().address());
+        assert_eq!(kept.to_bytes().unwrap(), bytes[0]);
+    }
+}
