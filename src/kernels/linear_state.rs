@@ -7,18 +7,18 @@
 use super::feature_map::{HEDGEHOG, feature};
 use sla_dsl::prelude::*;
 
-/// States of `G` groups of consecutive key blocks that are as long as each other or one longer, one part of the features a program, in f32: as many
+/// States of `G` groups of consecutive key blocks that are as long as each other or one longer, one part of the features a program, in `S`: as many
 /// groups as blocks where rows choose their blocks, fewer where all blocks are summed anyway. `pooled[b, h, j, :]` is the mean of the rows of
 /// block `j` that exist; features of two parts (`P` = 2) leave it alone.
 ///
 /// Rows past the end of a ragged block count as absent (φ of a zero row is not zero).
 #[kernel(dims(B, H, L, G), require(P <= 2, G <= L.div_ceil(BK)), grid(gp in G * P, h in H, b in B))]
-pub fn linear_state<T: Float, const BK: usize, const D: usize, const PHI: usize, const P: usize>(
+pub fn linear_state<T: Float, S: Float, const BK: usize, const D: usize, const PHI: usize, const P: usize>(
     k: &Tensor<T, { [B, H, L, D] }>,
     v: &Tensor<T, { [B, H, L, D] }>,
     w: &Tensor<f32, { [H, D, D] }>,
     pooled: &mut Tensor<f32, { [B, H, L.div_ceil(BK), D] }>,
-    state: &mut Tensor<f32, { [B, H, G, P, D, D] }>,
+    state: &mut Tensor<S, { [B, H, G, P, D, D] }>,
     sums: &mut Tensor<f32, { [B, H, G, P, D] }>,
 ) {
     let k = k.at(b, h).blocks::<BK>();
@@ -45,6 +45,6 @@ pub fn linear_state<T: Float, const BK: usize, const D: usize, const PHI: usize,
         acc += dot(f.t(), v[n]);
         sum += dot(f.t(), ones);
     }
-    state.at(b, h, g, p).block::<D>(0).store(acc);
+    state.at(b, h, g, p).block::<D>(0).store(acc.cast::<S>());
     sums.at(b, h, g, p).block::<D>(0).store((sum.sum(1) * 0.125).squeeze(1));
 }

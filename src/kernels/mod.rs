@@ -34,6 +34,7 @@ const BQ: (&str, Const) = ("BQ", Const::Int(64));
 const BK: (&str, Const) = ("BK", Const::Int(64));
 const RQ: (&str, Const) = ("RQ", Const::Int(1));
 const RK: (&str, Const) = ("RK", Const::Int(1));
+const E: (&str, Const) = ("E", Const::Elem(Elem::F32));
 const R: (&str, Const) = ("R", Const::Int(8));
 const PHI: (&str, Const) = ("PHI", Const::Int(1));
 const P: (&str, Const) = ("P", Const::Int(1));
@@ -61,7 +62,7 @@ pub const ALL: &[Entry] = &[
     },
     Entry { def: &mask_lists::mask_lists, defaults: &[R, ("W", Const::Int(512))] },
     Entry { def: &mask_lists::refine_mask, defaults: &[("RQ", Const::Int(2)), ("RK", Const::Int(1))] },
-    Entry { def: &linear_state::linear_state, defaults: &[T, BK, D, PHI, P] },
+    Entry { def: &linear_state::linear_state, defaults: &[T, S, BK, D, PHI, P] },
     Entry {
         def: &mask_product::mask_product,
         defaults: &[
@@ -71,12 +72,32 @@ pub const ALL: &[Entry] = &[
             ("COMPLEMENT", Const::Bool(false)),
         ],
     },
+    Entry {
+        def: &mask_product::mask_weights,
+        defaults: &[
+            ("S", Const::Elem(Elem::BF16)),
+            R,
+            ("W", Const::Int(512)),
+            ("COMPLEMENT", Const::Bool(false)),
+        ],
+    },
+    Entry {
+        def: &mask_product::weighted_states,
+        defaults: &[
+            ("S", Const::Elem(Elem::BF16)),
+            ("BM", Const::Int(128)),
+            ("BN", Const::Int(64)),
+            D,
+            ("SAVE", Const::Bool(true)),
+        ],
+    },
     Entry { def: &totals::block_total, defaults: &[("BN", Const::Int(32)), ("BX", Const::Int(128))] },
     Entry {
         def: &projection::fold_projection,
-        defaults: &[S, D, ("BM", Const::Int(16)), ("BN", Const::Int(32)), ("BACK", Const::Bool(false))],
+        defaults: &[E, S, D, ("BM", Const::Int(16)), ("BN", Const::Int(32)), ("BACK", Const::Bool(false))],
     },
-    Entry { def: &projection::weight_grad, defaults: &[D, ("CHUNK", Const::Int(8))] },
+    Entry { def: &projection::round_matrix, defaults: &[("S", Const::Elem(Elem::BF16)), D] },
+    Entry { def: &projection::weight_grad, defaults: &[E, D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },

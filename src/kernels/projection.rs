@@ -5,14 +5,27 @@
 
 use sla_dsl::prelude::*;
 
+/// A matrix in another type.
+#[kernel(grid(r in D.div_ceil(16)))]
+pub fn round_matrix<S: Float, const D: usize>(x: &Tensor<f32, { [D, D] }>, out: &mut Tensor<S, { [D, D] }>) {
+    out.block::<16>(r).store(x.block::<16>(r).load().cast::<S>());
+}
+
 /// `out[i] = x[i] Wᵀ`, or `x[i] W` for `BACK`, in tiles of `BM` by `BN`; multiplied in f32, stored as `S`.
 #[kernel(dims(X), grid(c in D.div_ceil(BN), r in D.div_ceil(BM), i in X))]
-pub fn fold_projection<S: Float, const D: usize, const BM: usize, const BN: usize, const BACK: bool>(
-    x: &Tensor<f32, { [X, D, D] }>,
+pub fn fold_projection<
+    E: Float,
+    S: Float,
+    const D: usize,
+    const BM: usize,
+    const BN: usize,
+    const BACK: bool,
+>(
+    x: &Tensor<E, { [X, D, D] }>,
     weight: &Tensor<f32, { [D, D] }>,
     out: &mut Tensor<S, { [X, D, D] }>,
 ) {
-    let x = x.at(i).block::<BM>(r).load();
+    let x = x.at(i).block::<BM>(r).load().cast::<f32>();
     let y = if BACK {
         dot(x, weight.block::<D, BN>(0, c).load())
     } else {
@@ -23,16 +36,17 @@ pub fn fold_projection<S: Float, const D: usize, const BM: usize, const BN: usiz
 
 /// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.
 #[kernel(dims(X), grid(c in X.div_ceil(CHUNK)))]
-pub fn weight_grad<const D: usize, const CHUNK: usize>(
+pub fn weight_grad<E: Float, const D: usize, const CHUNK: usize>(
     grad_folded: &Tensor<f32, { [X, D, D] }>,
-    state: &Tensor<f32, { [X, D, D] }>,
+    state: &Tensor<E, { [X, D, D] }>,
     out: &mut Tensor<f32, { [X.div_ceil(CHUNK), D, D] }>,
 ) {
     let mut acc = zeros::<f32>([D, D]);
     for i in c * CHUNK..((c + 1) * CHUNK).min(X) {
         // In parts of 32 rows, which fit shared memory everywhere.
         for r in 0..D / 32 {
-            acc += dot(grad_folded.at(i).block::<32>(r).load().t(), state.at(i).block::<32>(r).load());
+            let state = state.at(i).block::<32>(r).load().cast::<f32>();
+            acc += dot(grad_folded.at(i).block::<32>(r).load().t(), state);
         }
     }
     out.at(c).block::<D>(0).store(acc);

@@ -187,7 +187,7 @@ impl Sla {
         let chunks = count.div_ceil(CHUNK);
         let mut partial = self.zeros(&[chunks, d, d])?;
         let (grad, state) = (grad_folded.reshape(&[count, d, d])?, state.reshape(&[count, d, d])?);
-        let consts = [size("D", d), size("CHUNK", CHUNK)];
+        let consts = [elem("E", state.elem()), size("D", d), size("CHUNK", CHUNK)];
         run(
             &self.device,
             &projection::weight_grad,

@@ -187,7 +187,7 @@ impl Sla {
 }
 
 /// How many whole rows of `n` blocks a program takes, and the power of two that they are padded to: the same number of elements for all lengths.
-fn rows(n: usize) -> [(&'static str, Const); 2] {
+pub(super) fn rows(n: usize) -> [(&'static str, Const); 2] {
     let width = n.next_power_of_two().max(64);
     [size("R", (ELEMENTS / width).clamp(1, 8)), size("W", width)]
 }

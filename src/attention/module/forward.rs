@@ -145,7 +145,7 @@ impl Sla {
         let (blocks, state_blocks) = (self.config.blocks(), self.state_blocks(q.elem(), d));
         let has_linear = self.config.scope() != Scope::None;
         let keys = match has_linear {
-            true => Some(self.key_states(buffers, k, v, state_blocks.k, &w)?),
+            true => Some(self.key_states(buffers, k, v, state_blocks.k, &weights)?),
             false => None,
         };
         let mask = match (mask, &keys) {
@@ -173,7 +173,7 @@ impl Sla {
         };
         let lists = self.lists_in(buffers, &fine)?;
         let linear = match keys {
-            Some(keys) => self.linear_state(buffers, keys, &state_mask, &weights, s)?,
+            Some(keys) => self.linear_state(buffers, keys, &state_mask, &weights, s, save)?,
             None => LinearState {
                 state: buffers.zeros("state", Elem::F32, &[b, h, 1, p, d, d])?,
                 folded: buffers.zeros("folded", s, &[b, h, 1, p * d, d])?,
@@ -204,7 +204,7 @@ impl Sla {
             float(1.0 / (d as f64).sqrt()),
             float(self.config.eps()),
         ];
-        let mut consts = self.kernel_consts(q.elem(), s, d, tiles, state_blocks);
+        let mut consts = self.kernel_consts(q.elem(), linear.folded.elem(), d, tiles, state_blocks);
         consts.push(switch("SAVE", save));
         run(&self.device, &sla_forward::sla_fwd, &consts, &args)?;
         drop(args);

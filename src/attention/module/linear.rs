@@ -1,5 +1,6 @@
 //! The linear branch's states: per block, summed for each row or for all, with the projection folded in.
 
+use super::blocks::rows;
 use super::buffers::Buffers;
 use super::run::{elem, read, run, run_in_warps, size, switch, write};
 use super::{Sla, Weights};
@@ -11,7 +12,7 @@ use sla_runtime::{DynTensor, RuntimeError};
 /// What the linear branch of the forward and backward kernels reads. `SM` is 1 in scope `all`, else the number of query blocks.
 #[derive(Clone, Debug)]
 pub(super) struct LinearState {
-    /// `[B, H, SM, P, D, D]`: `H`.
+    /// `[B, H, SM, P, D, D]`: `H`, in f32 or, as the sum of states in 16 bits, in their type; one number where no backward needs it.
     pub state: DynTensor,
     /// `[B, H, SM, P D, D]`: `H Wᵀ`, in the type that the forward multiplies in.
     pub folded: DynTensor,
@@ -23,7 +24,7 @@ pub(super) struct LinearState {
 pub(super) struct KeyStates {
     /// `[B, H, N, D]` f32: the mean of each of `N` blocks, unless features have two parts.
     pub pooled: DynTensor,
-    /// `[B, H, G, P, D, D]`: `h` of groups of blocks.
+    /// `[B, H, G, P, D, D]`: `h` of groups of blocks, in f32 or the type that products of states are made in.
     state: DynTensor,
     /// `[B, H, G, P, D]`: `z` of groups of blocks.
     sums: DynTensor,
@@ -62,16 +63,18 @@ impl Sla {
         k: &DynTensor,
         v: &DynTensor,
         bk: usize,
-        w: &DynTensor,
+        weights: &Weights,
     ) -> Result<KeyStates, RuntimeError> {
         let (b, h, l, d) = (k.shape()[0], k.shape()[1], k.shape()[2], k.shape()[3]);
         let (p, n) = (self.parts(), l.div_ceil(bk));
         let groups = if self.config.scope() == Scope::All { (PROGRAMS / (b * h * p)).clamp(1, n) } else { n };
         let mut pooled = buffers.take("pooled keys", Elem::F32, &[b, h, n, d])?;
-        let mut state = buffers.take("block states", Elem::F32, &[b, h, groups, p, d, d])?;
+        let s = self.block_state_elem(k.elem(), weights);
+        let w = &self.phi_weight(buffers, h, d, weights)?;
+        let mut state = buffers.take("block states", s, &[b, h, groups, p, d, d])?;
         let mut sums = buffers.take("block sums", Elem::F32, &[b, h, groups, p, d])?;
         let mut consts = self.linear_consts(k.elem(), d);
-        consts.push(size("BK", bk));
+        consts.extend([elem("S", s), size("BK", bk)]);
         let args = [read(k), read(v), read(w), write(&mut pooled), write(&mut state), write(&mut sums)];
         // Products of f32 work on more registers than four warps have.
         let warps = (k.elem() != Elem::F32 && p == 1 && d > 64).then_some(WARPS);
@@ -88,17 +91,70 @@ impl Sla {
         mask: &DynTensor,
         weights: &Weights,
         s: Elem,
+        save: bool,
     ) -> Result<LinearState, RuntimeError> {
         let KeyStates { pooled, state: blocks, sums: block_sums } = keys;
-        let state = self.gather_states(buffers, "state", &blocks, mask)?;
+        let [b, h, p, d] = [0, 1, 3, 4].map(|axis| blocks.shape()[axis]);
         let sums = self.gather_states(buffers, "sums", &block_sums, mask)?;
+        let (state, folded) = match (&weights.projection, blocks.elem()) {
+            (Some(projection), elem) if elem != Elem::F32 => {
+                self.weighted_states(buffers, &blocks, mask, projection, save)?
+            }
+            _ => {
+                let state = self.gather_states(buffers, "state", &blocks, mask)?;
+                let folded = self.fold(buffers, "folded", &state, weights, false, s)?;
+                (state, folded)
+            }
+        };
         buffers.give("pooled keys", pooled);
         buffers.give("block states", blocks);
         buffers.give("block sums", block_sums);
-        let folded = self.fold(buffers, "folded", &state, weights, false, s)?;
-        let (b, h, m, p, d) =
-            (state.shape()[0], state.shape()[1], state.shape()[2], state.shape()[3], state.shape()[4]);
+        let m = sums.shape()[2];
         Ok(LinearState { folded: folded.reshape(&[b, h, m, p * d, d])?, state, sums })
+    }
+
+    /// The type of the states of single blocks, where rows choose theirs: halves where matrix instructions then sum them. Their roundings
+    /// are as many as blocks, and average out.
+    fn block_state_elem(&self, elem: Elem, weights: &Weights) -> Elem {
+        let chosen = self.config.scope() != Scope::All && weights.projection.is_some();
+        if chosen && elem == Elem::BF16 { elem } else { Elem::F32 }
+    }
+
+    /// Sums of states in 16 bits for each row of the mask (one number unless they are to `save`), and the same with the projection folded in.
+    fn weighted_states(
+        &self,
+        buffers: &mut Buffers,
+        blocks: &DynTensor,
+        mask: &DynTensor,
+        projection: &DynTensor,
+        save: bool,
+    ) -> Result<(DynTensor, DynTensor), RuntimeError> {
+        let [b, h, n, p, d] = [0, 1, 2, 3, 4].map(|axis| blocks.shape()[axis]);
+        let (m, s) = (mask.shape()[2], elem("S", blocks.elem()));
+        // Rows whose length is a multiple of 16 bytes can be copied by the hardware.
+        let padded = n.next_multiple_of(8);
+        let mut weights = buffers.take("mask weights", blocks.elem(), &[b, h, m, padded])?;
+        let [r, w] = rows(padded);
+        let complement = switch("COMPLEMENT", self.config.scope() == Scope::Complement);
+        let args = [read(mask), write(&mut weights)];
+        run(&self.device, &mask_product::mask_weights, &[s, r, w, complement], &args)?;
+        drop(args);
+        let mut matrix = buffers.take("rounded projection", blocks.elem(), &[d, d])?;
+        let args = [read(projection), write(&mut matrix)];
+        run(&self.device, &projection::round_matrix, &[s, size("D", d)], &args)?;
+        drop(args);
+        let flat = blocks.reshape(&[b, h, n, p * d * d])?;
+        let saved = if save { p * d * d } else { 1 };
+        let mut state = buffers.take("state", blocks.elem(), &[b, h, m, saved])?;
+        let mut folded = buffers.take("folded", blocks.elem(), &[b, h, m, p * d * d])?;
+        let consts = [s, size("BM", 128), size("BN", 64), size("D", d), switch("SAVE", save)];
+        let args = [read(&weights), read(&flat), read(&matrix), write(&mut state), write(&mut folded)];
+        run(&self.device, &mask_product::weighted_states, &consts, &args)?;
+        drop(args);
+        buffers.give("mask weights", weights);
+        buffers.give("rounded projection", matrix);
+        let state = if save { state.reshape(&[b, h, m, p, d, d])? } else { state };
+        Ok((state, folded))
     }
 
     /// Sums per-block states `[B, H, N, P, …]` over all blocks (scope `all`, giving `[B, H, 1, P, …]`), or over the blocks that each
@@ -159,7 +215,14 @@ impl Sla {
         let mut out = buffers.take(name, s, &[count, d, d])?;
         let (bm, bn) = if count < MANY { (16, 32) } else { (d, d) };
         let x_flat = x.reshape(&[count, d, d])?;
-        let consts = [elem("S", s), size("D", d), size("BM", bm), size("BN", bn), switch("BACK", back)];
+        let consts = [
+            elem("E", x.elem()),
+            elem("S", s),
+            size("D", d),
+            size("BM", bm),
+            size("BN", bn),
+            switch("BACK", back),
+        ];
         run(&self.device, &projection::fold_projection, &consts, &[read(&x_flat), read(w), write(&mut out)])?;
         Ok(out.reshape(x.shape())?)
     }
