@@ -69,6 +69,14 @@ pub enum RuntimeError {
         /// The element type needed.
         needed_elem: Elem,
     },
+    /// Launches of a device that are not recorded.
+    #[error("{device} cannot record launches: {why}")]
+    NoGraph {
+        /// The device.
+        device: String,
+        /// The reason.
+        why: &'static str,
+    },
     /// Two points of time that cannot be compared.
     #[error("the marks are of different devices, needed two of one")]
     Marks,

@@ -40,6 +40,29 @@ fn tensors_of_another_memory_are_refused() {
     assert!(matches!(elsewhere, RuntimeError::Elsewhere { .. }), "{elsewhere}");
 }
 
+/// `x = x + 1`
+#[kernel(dims(N), grid(p in N / 4))]
+fn count_up(x: &mut Tensor<f32, { [N] }>) {
+    x.block::<4>(p).store(x.block::<4>(p).load() + 1.0);
+}
+
+#[test]
+fn recorded_launches_run_when_they_are_enqueued_and_again() {
+    let Some(gpu) = gpu_or_skip("recorded_launches_run_when_they_are_enqueued_and_again") else { return };
+    let mut x = Owned::<f32>::zeros(&gpu, &[100]).unwrap();
+    count_up::launch(&gpu, &mut x).unwrap();
+    let twice = |on: &Device| count_up::launch(on, &mut x).and_then(|()| count_up::launch(on, &mut x));
+    let graph = gpu.record(twice).unwrap();
+    assert_eq!(x.to_vec().unwrap(), [1.0; 100]);
+    for _ in 0..3 {
+        // SAFETY: `x` is there, and nobody looks at it meanwhile.
+        unsafe { graph.launch() }.unwrap();
+    }
+    assert_eq!(x.to_vec().unwrap(), [7.0; 100]);
+    let failed = gpu.record(|_| Err(RuntimeError::Marks)).err().unwrap();
+    assert!(matches!(failed, RuntimeError::Marks), "{failed}");
+}
+
 /// `y = x / divisor` for positive `x`, with a word to the reader.
 #[kernel(dims(N), grid(p in N / 4))]
 fn quotient(x: &Tensor<i32, { [N] }>, y: &mut Tensor<i32, { [N] }>, divisor: i32) {

@@ -4,6 +4,7 @@
 
 mod cpu;
 mod cuda;
+mod graph;
 mod mark;
 mod meter;
 mod name;
@@ -12,6 +13,7 @@ mod scrub;
 
 pub(crate) use cuda::{CudaContext, CudaMemory};
 pub use cuda::{CudaError, MapRefusal};
+pub use graph::Graph;
 pub use mark::Mark;
 pub use meter::MemoryUse;
 pub use name::DeviceName;

@@ -11,6 +11,20 @@ use std::time::Duration;
 /// The default stream of the context that is current.
 pub(super) const STREAM: sys::CUstream = std::ptr::null_mut();
 
+/// A stream of a context, as a handle that may be passed on.
+#[derive(Clone, Copy)]
+pub(super) struct Stream(pub sys::CUstream);
+
+impl Stream {
+    /// The default stream of the context that is current.
+    pub const DEFAULT: Stream = Stream(STREAM);
+}
+
+// SAFETY: the driver's handles may be used from any thread, once the context is current there.
+unsafe impl Send for Stream {}
+// SAFETY: as above; the driver locks what it shares.
+unsafe impl Sync for Stream {}
+
 /// The first driver that has every function called here, as drivers count their versions.
 const OLDEST_DRIVER: i32 = 12_080;
 

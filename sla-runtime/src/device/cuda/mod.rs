@@ -6,12 +6,15 @@
 mod code;
 mod context;
 mod error;
+mod graph;
 mod maps;
 mod memory;
 mod module;
 
+use context::Stream;
 pub(crate) use context::{CudaContext, Event};
 pub use error::CudaError;
+pub(crate) use graph::CudaGraph;
 pub use maps::MapRefusal;
 pub(crate) use memory::CudaMemory;
 
@@ -34,12 +37,14 @@ pub(super) struct CudaDevice {
     context: Arc<CudaContext>,
     arch: Arch,
     tools: Tools,
-    cache: KernelCache<CudaKernel>,
-    recent: RecentLaunches<CudaKernel>,
+    cache: Arc<KernelCache<CudaKernel>>,
+    recent: Arc<RecentLaunches<CudaKernel>>,
     /// Kernels of earlier processes.
     disk: Option<Arc<DiskCache>>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
     checks: bool,
+    /// Where launches go: the context's default stream, or one that records them.
+    stream: Stream,
 }
 
 impl CudaDevice {
@@ -68,8 +73,16 @@ impl CudaDevice {
         disk: Option<Arc<DiskCache>>,
         checks: bool,
     ) -> CudaDevice {
-        let (cache, recent) = (KernelCache::new(crate::env::dumps()), RecentLaunches::new());
-        CudaDevice { context, arch, tools, cache, recent, disk, checks }
+        let cache = Arc::new(KernelCache::new(crate::env::dumps()));
+        let (recent, stream) = (Arc::new(RecentLaunches::new()), Stream::DEFAULT);
+        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream }
+    }
+
+    /// A handle with the same kernels whose launches go to another stream.
+    fn on(&self, stream: Stream) -> CudaDevice {
+        let (context, tools, disk) = (self.context.clone(), self.tools.clone(), self.disk.clone());
+        let (cache, recent) = (self.cache.clone(), self.recent.clone());
+        CudaDevice { context, arch: self.arch, tools, cache, recent, disk, checks: self.checks, stream }
     }
 
     pub fn checks(&self) -> bool {
@@ -117,7 +130,7 @@ impl CudaDevice {
         // SAFETY: the kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
         // that the kernel asks for. Memory is freed in stream order, so it stays valid until the kernel has run even if its
         // owner is dropped before.
-        unsafe { compiled.code.launch(programs, &mut slots, args)? };
+        unsafe { compiled.code.launch(self.stream, programs, &mut slots, args)? };
         match (log, memory) {
             (Some(log), Some(memory)) => tell(log, &memory, &bound.grid),
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! A kernel loaded on a GPU: from code and an image's facts to something that can be launched.
 
 use super::code::Code;
-use super::context::STREAM;
+use super::context::Stream;
 use super::maps::{self, MapRefusal, RecentMaps};
 use super::{CudaContext, CudaError, CudaMemory};
 use crate::device::Resources;
@@ -174,11 +174,17 @@ impl CudaKernel {
         self.log.as_ref()
     }
 
-    /// Enqueues `programs` programs, which must not be 0. `args` are those that `slots` were made from.
+    /// Enqueues `programs` programs, which must not be 0, on a stream of the context. `args` are those that `slots` were made from.
     ///
     /// # Safety
     /// `slots` and `args` must be right for the kernel, and memory they point to must stay valid in stream order.
-    pub unsafe fn launch(&self, programs: u32, slots: &mut [u64], args: &[Arg<'_>]) -> Result<(), CudaError> {
+    pub unsafe fn launch(
+        &self,
+        stream: Stream,
+        programs: u32,
+        slots: &mut [u64],
+        args: &[Arg<'_>],
+    ) -> Result<(), CudaError> {
         let failed = |e| CudaError::driver(format!("{}: launching", self.name), e);
         self.context.enter().map_err(failed)?;
         let mut maps = self.maps(args)?;
@@ -190,7 +196,7 @@ impl CudaKernel {
         params.extend(counter.as_mut().map(|address| (address as *mut u64).cast::<c_void>()));
         let (grid, block) = ((self.blocks(programs), 1, 1), (self.threads, 1, 1));
         // SAFETY: by this function's contract; the driver copies the parameters before it returns.
-        unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, STREAM, &mut params) }
+        unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, stream.0, &mut params) }
             .map_err(failed)
     }
 
