@@ -5,9 +5,9 @@
 //! * *by number*: block `c` of `n` runs programs `c`, `c + n`, `c + 2n`, …, whichever role asks.
 //! * *drawn*: block `c` starts with program `c`; one role then draws the next one from a counter in global memory, and hands it to the other roles
 //!   through a ring of numbers. It draws shortly before it is done with the program before, so nobody waits for the counter, and no block holds long
-//!   programs at the end while others have none: drawn a program or two ahead, lists of very different length took 50 of 590 us longer by a model. Each
-//!   block draws once for each program that it has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch
-//!   without anyone resetting it.
+//!   programs at the end while others have none. If all draw as many steps before their program's end, programs go to whoever ends first. Each block draws
+//!   once for each program that it has, so a launch of `p` programs draws `p` times, and a counter that wraps there is 0 for the next launch without
+//!   anyone resetting it.
 //!
 //! Where a block of threads has several groups of roles, each counts as a block here.
 //!
