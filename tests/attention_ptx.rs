@@ -106,6 +106,30 @@ const EACH: [i64; 4] = [1, 2, 3, 4];
 /// The least and the most that a feature map asks for.
 const EXTREMES: [i64; 2] = [1, 4];
 
+/// States of 128 features are made by four warps a program, and two programs fit a multiprocessor of Hopper.
+#[test]
+fn states_of_wide_heads_by_four_warps_on_sm_90a() {
+    let entry = find("linear_state").unwrap();
+    for (phi, s) in [(1, Elem::F32), (1, Elem::BF16), (2, Elem::F32), (3, Elem::F32)] {
+        let changes = [
+            ("T", Const::Elem(Elem::BF16)),
+            ("S", Const::Elem(s)),
+            ("D", Const::Int(128)),
+            ("PHI", Const::Int(phi)),
+        ];
+        for even in [false, true] {
+            let kernel = entry.kernel(&entry.consts_with(&changes), even).unwrap();
+            let options = Options { warps: Some(4), ..Options::new(Target::Cuda(Arch::Sm90a)) };
+            let Artifact::Gpu(image) = compile(&kernel, &options).unwrap() else { panic!("no GPU image") };
+            assert_eq!(image.threads, 128);
+            assert!(2 * (image.shared_bytes + 1024) <= 228 * 1024, "{} bytes", image.shared_bytes);
+            let Some(tools) = &ptxas() else { continue };
+            let report = assemble(tools, &image.ptx, Arch::Sm90a).unwrap().report;
+            assert_eq!((report.stack, report.spill_stores), (0, 0), "phi {phi}, {s}, {even}");
+        }
+    }
+}
+
 /// The least shared memory.
 #[test]
 fn narrow_heads_on_sm_120a() {

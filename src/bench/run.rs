@@ -242,6 +242,7 @@ fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Op
     let all: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.samples.iter().copied()).collect();
     let ms = Summary::of(&all)?;
     let burst = Summary::of(&entry.bursts.samples);
+    let host_us: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.host_us.iter().copied()).collect();
     let stretches: Vec<_> = entry.turns.iter().map(|turn| (turn.from, turn.to)).collect();
     let read = clock.and_then(|clock| clock.during(&stretches));
     let gpu = matches!(device.name(), DeviceName::Cuda(_));
@@ -251,7 +252,7 @@ fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Op
         tflops: tflops(flops, ms.median),
         burst_ms: burst,
         burst_tflops: burst.map(|b| tflops(flops, b.median)),
-        host_us: median(&entry.bursts.host_us).filter(|_| gpu),
+        host_us: median(&host_us).filter(|_| gpu),
         mhz: read.map(|(mhz, _)| mhz),
         watts: read.map(|(_, watts)| watts),
     })

@@ -33,6 +33,8 @@ const MOST: usize = 500;
 pub struct Turn {
     /// Milliseconds of each timed launch.
     pub samples: Vec<f64>,
+    /// Microseconds that each of their calls took on the host.
+    pub host_us: Vec<f64>,
     /// When timed launches began and had ended.
     pub from: Instant,
     /// As above.
@@ -44,8 +46,6 @@ pub struct Turn {
 pub struct Bursts {
     /// Milliseconds of each.
     pub samples: Vec<f64>,
-    /// Microseconds that each call took on the host.
-    pub host_us: Vec<f64>,
 }
 
 /// Measures launches on one device.
@@ -74,7 +74,7 @@ impl Timer {
     ) -> Result<Duration, RuntimeError> {
         let mut shortest = Duration::MAX;
         for _ in 0..2 {
-            shortest = shortest.min(self.one(&mut launch)?.0);
+            shortest = shortest.min(self.one(&mut launch)?);
         }
         Ok(shortest)
     }
@@ -93,11 +93,13 @@ impl Timer {
             launch()?;
         }
         let from = Instant::now();
-        let mut marks = Vec::new();
+        let (mut marks, mut host_us) = (Vec::new(), Vec::new());
         for _ in 0..count(self.plan.sample, each, FEWEST) {
             self.scrubber.scrub()?;
             let start = self.device.mark()?;
+            let call = Instant::now();
             launch()?;
+            host_us.push(1e6 * call.elapsed().as_secs_f64());
             marks.push((start, self.device.mark()?));
         }
         self.device.synchronize()?;
@@ -105,7 +107,7 @@ impl Timer {
         let milliseconds =
             |(start, end): &(_, _)| Ok(1e3 * sla_runtime::Mark::until(start, end)?.as_secs_f64());
         let samples = marks.iter().map(milliseconds).collect::<Result<_, RuntimeError>>()?;
-        Ok(Turn { samples, from, to })
+        Ok(Turn { samples, host_us, from, to })
     }
 
     /// Single launches, each after a rest.
@@ -120,25 +122,20 @@ impl Timer {
         for _ in 0..self.plan.bursts {
             self.device.synchronize()?;
             sleep(self.plan.rest);
-            let (time, host) = self.one(&mut launch)?;
-            bursts.samples.push(1e3 * time.as_secs_f64());
-            bursts.host_us.push(1e6 * host.as_secs_f64());
+            bursts.samples.push(1e3 * self.one(&mut launch)?.as_secs_f64());
         }
         Ok(bursts)
     }
 
-    /// A single launch: the device's time, and that of the call.
+    /// The device's time of a single launch.
     fn one(
         &mut self,
         launch: &mut impl FnMut() -> Result<(), RuntimeError>,
-    ) -> Result<(Duration, Duration), RuntimeError> {
+    ) -> Result<Duration, RuntimeError> {
         self.scrubber.scrub()?;
         let start = self.device.mark()?;
-        let call = Instant::now();
         launch()?;
-        let host = call.elapsed();
-        let end = self.device.mark()?;
-        Ok((start.until(&end)?, host))
+        start.until(&self.device.mark()?)
     }
 }
 
@@ -183,6 +180,6 @@ mod tests {
         assert_eq!((turn.samples.len(), bursts.samples.len(), launches), (3, 2, 2 + 1 + 3 + 2));
         assert!(turn.samples.iter().chain(&bursts.samples).all(|&ms| (3.0..1e3).contains(&ms)));
         assert!(turn.to - turn.from >= 3 * pause);
-        assert!(bursts.host_us.iter().all(|&us| us >= 3e3));
+        assert!(turn.host_us.iter().all(|&us| us >= 3e3));
     }
 }

@@ -1,6 +1,7 @@
 //! The operator measured as a user calls it: one call from `q`, `k`, `v` (and the gradient of the output) to results.
 //!
-//! What a call makes is kept until the next one begins, so that it can be looked at; memory is the operator's own business, and part of the time.
+//! What a call makes is kept until the next one begins, so that it can be looked at. A forward runs in a workspace and keeps nothing for a backward; what
+//! the others allocate is part of the time.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,7 @@ use sla_runtime::{Device, DynTensor, RuntimeError};
 
 use super::case::{Call, Pass};
 use super::shape::Shape;
-use crate::attention::module::{Forward, Grads, Lists, Sla, Weights};
+use crate::attention::module::{Forward, Grads, Lists, Sla, Weights, Workspace};
 use crate::attention::random::Random;
 
 /// Tensors by name.
@@ -19,7 +20,6 @@ type Tensors = HashMap<&'static str, DynTensor>;
 enum Made {
     Nothing,
     Routed(DynTensor, Box<[Lists; 2]>),
-    Forward(Box<Forward>),
     Grads(Box<Grads>),
 }
 
@@ -34,6 +34,8 @@ pub struct Whole {
     /// For gradients, the forward that they belong to.
     saved: Option<Box<Forward>>,
     made: Made,
+    /// The memory of forwards, and what the last one gave.
+    workspace: Workspace,
 }
 
 impl Whole {
@@ -60,7 +62,8 @@ impl Whole {
             phi: None,
         };
         let sla = Sla::new(device, call.config());
-        Ok(Whole { call, sla, shape, pass, weights, saved: None, made: Made::Nothing })
+        let (made, workspace) = (Made::Nothing, Workspace::new(device));
+        Ok(Whole { call, sla, shape, pass, weights, saved: None, made, workspace })
     }
 
     /// Where it runs.
@@ -103,7 +106,10 @@ impl Whole {
             (_, Some(saved)) if self.pass == Pass::Bwd => {
                 Made::Grads(Box::new(self.sla.backward(q, k, v, saved, &tensors["grad"])?))
             }
-            _ => Made::Forward(self.attend(tensors)?),
+            _ => {
+                self.sla.infer_in(&mut self.workspace, q, k, v, &self.weights, None)?;
+                Made::Nothing
+            }
         };
         Ok(())
     }
@@ -129,12 +135,13 @@ impl Whole {
     /// Forgets what the last call made, and the forward that gradients start from.
     pub fn forget(&mut self) {
         self.saved = None;
-        self.made = Made::Nothing;
+        self.clear();
     }
 
     /// Forgets what the last call made.
     pub fn clear(&mut self) {
         self.made = Made::Nothing;
+        self.workspace = Workspace::new(self.sla.device());
     }
 
     /// The names of what a call makes.
@@ -154,8 +161,8 @@ impl Whole {
             (Made::Routed(_, lists), "row_index") => Some(&lists[0].index),
             (Made::Routed(_, lists), "column_count") => Some(&lists[1].count),
             (Made::Routed(_, lists), "column_index") => Some(&lists[1].index),
-            (Made::Forward(f), "out") => Some(&f.out),
-            (Made::Forward(f), "lse") => Some(&f.lse),
+            (_, "out") => self.workspace.inferred().map(|i| &i.out),
+            (_, "lse") => self.workspace.inferred().map(|i| &i.lse),
             (Made::Grads(g), "grad_q") => Some(&g.q),
             (Made::Grads(g), "grad_k") => Some(&g.k),
             (Made::Grads(g), "grad_v") => Some(&g.v),

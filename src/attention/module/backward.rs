@@ -51,7 +51,7 @@ impl Sla {
         same("the saved output", &saved.sparse_out, t, q.shape())?;
         same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
-        let buffers = &mut Buffers::new(&self.device);
+        let buffers = &mut Buffers::once(&self.device);
         let tiles = self.tiles(d);
         // The forward may have worked on larger tiles, and with a rounded state.
         let (mask, lists) = if tiles == saved.tiles {

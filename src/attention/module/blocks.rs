@@ -41,7 +41,7 @@ impl Sla {
     /// What a launch reports.
     pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<DynTensor, RuntimeError> {
         rank_4(&[("q", q), ("k", k)])?;
-        let buffers = &mut Buffers::new(&self.device);
+        let buffers = &mut Buffers::once(&self.device);
         let keys = self.pool(buffers, "pooled keys", k, self.config.blocks().k())?;
         self.route_in(buffers, q, &keys)
     }
@@ -171,7 +171,7 @@ impl Sla {
     /// # Errors
     /// What a launch reports.
     pub fn lists(&self, mask: &DynTensor) -> Result<Lists, RuntimeError> {
-        self.lists_in(&mut Buffers::new(&self.device), mask)
+        self.lists_in(&mut Buffers::once(&self.device), mask)
     }
 
     /// As [`Sla::lists`].

@@ -14,11 +14,20 @@ pub(super) struct Buffers {
     /// Tensors that are made on the host, and depend on nothing but their shape and the configuration.
     fixed: Vec<(&'static str, DynTensor)>,
     config: Option<Config>,
+    /// Whether tensors that come back are kept for a later call.
+    keeps: bool,
 }
 
 impl Buffers {
+    /// Memory of many calls.
     pub fn new(device: &Device) -> Buffers {
-        Buffers { device: device.clone(), free: Vec::new(), fixed: Vec::new(), config: None }
+        let (free, fixed) = (Vec::new(), Vec::new());
+        Buffers { device: device.clone(), free, fixed, config: None, keeps: true }
+    }
+
+    /// Memory of a single call, which frees at once what comes back.
+    pub fn once(device: &Device) -> Buffers {
+        Buffers { keeps: false, ..Buffers::new(device) }
     }
 
     /// Forgets what depends on another configuration.
@@ -45,9 +54,9 @@ impl Buffers {
         DynTensor::empty(&self.device, elem, shape)
     }
 
-    /// Takes a tensor back, unless it is a view of a part or shared.
+    /// Takes a tensor back: frees it, or keeps it unless it is a view of a part or shared.
     pub fn give(&mut self, name: &'static str, tensor: DynTensor) {
-        if tensor.is_whole() {
+        if self.keeps && tensor.is_whole() {
             self.free.push((name, tensor));
         }
     }

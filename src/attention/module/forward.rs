@@ -68,7 +68,7 @@ impl Sla {
         weights: &Weights,
         mask: Option<&DynTensor>,
     ) -> Result<Forward, RuntimeError> {
-        self.attend(&mut Buffers::new(&self.device), q, k, v, weights, mask, true)
+        self.attend(&mut Buffers::once(&self.device), q, k, v, weights, mask, true)
     }
 
     /// The same without what a backward needs.
@@ -83,7 +83,7 @@ impl Sla {
         weights: &Weights,
         mask: Option<&DynTensor>,
     ) -> Result<Inferred, RuntimeError> {
-        let buffers = &mut Buffers::new(&self.device);
+        let buffers = &mut Buffers::once(&self.device);
         let Forward { out, lse, mask, .. } = self.attend(buffers, q, k, v, weights, mask, false)?;
         Ok(Inferred { out, lse, mask })
     }

@@ -76,8 +76,8 @@ impl Sla {
         let mut consts = self.linear_consts(k.elem(), d);
         consts.extend([elem("S", s), size("BK", bk)]);
         let args = [read(k), read(v), read(w), write(&mut pooled), write(&mut state), write(&mut sums)];
-        // Products of f32 work on more registers than four warps have.
-        let warps = (k.elem() != Elem::F32 && p == 1 && d > 64).then_some(WARPS);
+        // Products of f32, and of more rows, work on more registers than four warps have.
+        let warps = (k.elem() != Elem::F32 && p == 1 && d > 64 && bk <= 64).then_some(WARPS);
         run_in_warps(&self.device, warps, &linear_state::linear_state, &consts, &args)?;
         drop(args);
         Ok(KeyStates { pooled, state, sums })
