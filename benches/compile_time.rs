@@ -8,17 +8,18 @@ use sla::bench::stats::median;
 use sla::kernels::find;
 use sla_codegen::ptxas::assemble;
 use sla_codegen::{Artifact, Options, Target, compile, toolchain};
+use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
 use std::error::Error;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Kernels with the blocks they are used with, in bf16 with 128 columns.
+/// Kernels with the rows of their tiles, in bf16 with 128 columns and states of bf16.
 const KERNELS: &[(&str, i64, i64)] = &[
     ("flash_fwd", 128, 128),
     ("sparse_fwd", 128, 64),
     ("sla_fwd", 128, 64),
     ("flash_bwd_dq", 128, 64),
-    ("flash_bwd_dkdv", 64, 64),
+    ("flash_bwd_dkdv", 64, 128),
     ("sla_bwd_dq", 128, 64),
     ("sla_bwd_dkdv", 128, 64),
 ];
@@ -40,8 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for &(name, bq, bk) in KERNELS {
         let entry = find(name).ok_or_else(|| format!("no kernel {name}"))?;
-        let sizes = [("BQ", Const::Int(bq)), ("BK", Const::Int(bk)), ("D", Const::Int(128))];
-        let kernel = entry.kernel(&entry.consts_with(&sizes), true)?;
+        let bf16 = Const::Elem(Elem::BF16);
+        let consts = [("BQ", Const::Int(bq)), ("BK", Const::Int(bk)), ("D", Const::Int(128)), ("S", bf16)];
+        let kernel = entry.kernel(&entry.consts_with(&consts), true)?;
         let (mut ours, mut ptxas) = (Vec::new(), Vec::new());
         for _ in 0..samples {
             let start = Instant::now();

@@ -49,12 +49,19 @@ pub fn threads() -> usize {
 }
 
 fn tool(variable: &str, name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
     if let Some(path) = env::var_os(variable).filter(|v| !v.is_empty()) {
-        return Some(path.into());
+        return Some(named(path.into(), env::split_paths(&folders)));
     }
     let here = env::current_dir().unwrap_or_default();
-    let folders = env::var_os("PATH").unwrap_or_default();
     find(name, &here, env::split_paths(&folders))
+}
+
+/// What a variable names: a path as it is, and a bare name where it lies in one of the folders, so that whoever asks which file it is can look.
+fn named(path: PathBuf, mut folders: impl Iterator<Item = PathBuf>) -> PathBuf {
+    let bare = path.components().count() == 1;
+    let found = folders.find_map(|d| Some(d.join(&path)).filter(|p| p.is_file()));
+    found.filter(|_| bare).unwrap_or(path)
 }
 
 /// `.tools/bin/NAME` at `here` or above, else `NAME` in one of the folders.
@@ -81,6 +88,9 @@ mod tests {
         std::fs::write(own.join("ptxas"), "").unwrap();
         assert_eq!(search(), Some(own.join("ptxas")));
         assert_eq!(find("absent", &deep, [other.clone()].into_iter()), None);
+        assert_eq!(named("ptxas".into(), [other.clone()].into_iter()), other.join("ptxas"));
+        assert_eq!(named("./x/ptxas".into(), [other.clone()].into_iter()), Path::new("./x/ptxas"));
+        assert_eq!(named("absent".into(), [other.clone()].into_iter()), Path::new("absent"));
         std::fs::remove_dir_all(&root).unwrap();
     }
 

@@ -49,7 +49,7 @@ pub struct Row {
     pub variant: String,
     /// Floating-point operations of the result.
     pub flops: f64,
-    /// Seconds of the first solution, which compiles.
+    /// Seconds of the first solution, which compiles or loads what is kept on disk.
     pub first_seconds: Option<f64>,
     /// The kernels in their order; none for the operator.
     pub parts: Vec<Part>,

@@ -15,11 +15,17 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
-use tempfile::NamedTempFile;
+use std::time::{Duration, SystemTime};
+use tempfile::Builder;
 
 /// How the files of the cache end.
 const SUFFIX: &str = "slak";
+
+/// How files end that are being written; a process that was killed leaves one behind.
+const UNFINISHED: &str = "slak-part";
+
+/// Files being written that are older than this were left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// How much of the limit is left in use when old files go.
 const KEPT: f64 = 0.8;
@@ -47,7 +53,7 @@ pub struct Kept {
 }
 
 impl DiskCache {
-    /// Kernels in `folder`, which is made when needed, of at most `limit` bytes in all.
+    /// Kernels in `folder`, which is made when needed, of at most `limit` bytes in all; one that is larger alone is not kept.
     pub fn new(folder: impl Into<PathBuf>, limit: u64) -> DiskCache {
         DiskCache { folder: folder.into(), limit, failed: AtomicBool::new(false) }
     }
@@ -84,9 +90,12 @@ impl DiskCache {
 
     fn write(&self, key: &Key, entry: &Entry) -> io::Result<()> {
         let bytes = entry.encode()?;
+        if bytes.len() as u64 > self.limit {
+            return Ok(());
+        }
         fs::create_dir_all(&self.folder)?;
         self.make_room(bytes.len() as u64)?;
-        let mut file = NamedTempFile::new_in(&self.folder)?;
+        let mut file = Builder::new().suffix(&format!(".{UNFINISHED}")).tempfile_in(&self.folder)?;
         file.write_all(&bytes)?;
         file.persist(self.path(key)).map_err(|e| e.error)?;
         Ok(())
@@ -143,10 +152,16 @@ impl DiskCache {
         let mut files = Vec::new();
         for entry in entries {
             let path = entry?.path();
-            if path.extension().is_none_or(|e| e != SUFFIX) {
+            let unfinished = path.extension().is_some_and(|e| e == UNFINISHED);
+            if !unfinished && path.extension().is_none_or(|e| e != SUFFIX) {
                 continue;
             }
             match fs::metadata(&path) {
+                Ok(data) if unfinished => {
+                    if data.modified()?.elapsed().is_ok_and(|age| age > LEFT_BEHIND) {
+                        remove(&path)?;
+                    }
+                }
                 Ok(data) => {
                     files.push(Kept { path, what: None, bytes: data.len(), used: data.modified()? });
                 }

@@ -73,6 +73,29 @@ fn what_was_used_longest_ago_goes_first() {
 }
 
 #[test]
+fn a_kernel_larger_than_the_limit_drives_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = entry("0").encode().unwrap().len() as u64;
+    assert_eq!(DiskCache::new(folder.path(), 2 * size).put(&key(1), &entry("0")), None);
+    let small = DiskCache::new(folder.path(), size - 1);
+    assert_eq!(small.put(&key(2), &entry("0")), None);
+    assert_eq!((small.get(&key(1)), small.get(&key(2))), (Some(entry("0")), None));
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["a.slak-part", "b.slak-part"].map(|name| folder.path().join(name));
+    for path in [&old, &new] {
+        std::fs::write(path, "half a ker").unwrap();
+    }
+    let hours = SystemTime::now() - Duration::from_secs(2 * 3600);
+    File::options().write(true).open(&old).unwrap().set_modified(hours).unwrap();
+    assert_eq!(DiskCache::new(folder.path(), 1 << 20).list().unwrap(), []);
+    assert_eq!((old.exists(), new.exists()), (false, true));
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_told_of_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a file");

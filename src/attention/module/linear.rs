@@ -67,7 +67,11 @@ impl Sla {
     ) -> Result<KeyStates, RuntimeError> {
         let (b, h, l, d) = (k.shape()[0], k.shape()[1], k.shape()[2], k.shape()[3]);
         let (p, n) = (self.parts(), l.div_ceil(bk));
-        let groups = if self.config.scope() == Scope::All { (PROGRAMS / (b * h * p)).clamp(1, n) } else { n };
+        let groups = if self.config.scope() == Scope::All {
+            (PROGRAMS / (b * h * p).max(1)).clamp(1, n.max(1))
+        } else {
+            n
+        };
         let mut pooled = buffers.take("pooled keys", Elem::F32, &[b, h, n, d])?;
         let s = self.block_state_elem(k.elem(), weights);
         let w = &self.phi_weight(buffers, h, d, weights)?;

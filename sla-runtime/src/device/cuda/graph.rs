@@ -4,24 +4,30 @@ use super::context::{STREAM, Stream};
 use super::{CudaContext, CudaDevice, CudaError};
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Recorded launches, ready to be enqueued.
 pub(crate) struct CudaGraph {
     context: Arc<CudaContext>,
-    exec: sys::CUgraphExec,
+    /// Locked while it is enqueued: the driver takes an executable graph from one thread at a time.
+    exec: Mutex<Exec>,
 }
 
-// SAFETY: the driver's handle may be used from any thread with the context current.
-unsafe impl Send for CudaGraph {}
-// SAFETY: as above; enqueueing does not change it.
-unsafe impl Sync for CudaGraph {}
+/// An executable graph.
+struct Exec(sys::CUgraphExec);
+
+// SAFETY: the driver's handle may be used from any thread with the context current, by one at a time.
+unsafe impl Send for Exec {}
+
+/// Whether a recording is over, after which nothing may go to its stream; read-locked by launches while they are enqueued.
+pub(super) type Over = Arc<RwLock<bool>>;
 
 /// A stream that records, ended and destroyed when dropped.
 struct Recorder {
     context: Arc<CudaContext>,
     stream: Stream,
     recording: bool,
+    over: Over,
 }
 
 impl Recorder {
@@ -30,7 +36,8 @@ impl Recorder {
         context.enter().map_err(failed)?;
         // It does not wait for the default stream, so that tensors may be made and dropped there meanwhile.
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(failed)?;
-        let mut recorder = Recorder { context: context.clone(), stream: Stream(stream), recording: false };
+        let (context, over) = (context.clone(), Over::default());
+        let mut recorder = Recorder { context, stream: Stream(stream), recording: false, over };
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream was just made. Relaxed, because kernels may be loaded while it records.
         unsafe { result::stream::begin_capture(stream, mode) }.map_err(failed)?;
@@ -38,7 +45,13 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Waits for launches that are being enqueued, and lets no more come.
+    fn stop(&self) {
+        *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
     fn end(mut self) -> Result<CudaGraph, CudaError> {
+        self.stop();
         let failed = |e| CudaError::driver("recording", e);
         self.context.enter().map_err(failed)?;
         self.recording = false;
@@ -47,7 +60,7 @@ impl Recorder {
             let graph = result::stream::end_capture(self.stream.0).map_err(failed)?;
             let exec = result::graph::instantiate(graph, CUgraphInstantiate_flags(0)).map_err(failed);
             let destroyed = result::graph::destroy(graph).map_err(failed);
-            let graph = CudaGraph { context: self.context.clone(), exec: exec? };
+            let graph = CudaGraph { context: self.context.clone(), exec: Mutex::new(Exec(exec?)) };
             destroyed.map(|()| graph)
         }
     }
@@ -55,6 +68,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.stop();
         if self.context.enter().is_err() {
             return;
         }
@@ -78,7 +92,7 @@ impl CudaDevice {
         work: impl FnOnce(CudaDevice) -> Result<(), E>,
     ) -> Result<CudaGraph, E> {
         let recorder = Recorder::start(&self.context)?;
-        work(self.on(recorder.stream))?;
+        work(self.on(recorder.stream, recorder.over.clone()))?;
         Ok(recorder.end()?)
     }
 }
@@ -91,8 +105,9 @@ impl CudaGraph {
     pub unsafe fn launch(&self) -> Result<(), CudaError> {
         let launch = || {
             self.context.enter()?;
-            // SAFETY: by this function's contract.
-            unsafe { result::graph::launch(self.exec, STREAM) }
+            let exec = self.exec.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: by this function's contract; no other thread enqueues it meanwhile.
+            unsafe { result::graph::launch(exec.0, STREAM) }
         };
         launch().map_err(|e| CudaError::driver("launching a graph", e))
     }
@@ -101,8 +116,9 @@ impl CudaGraph {
 impl Drop for CudaGraph {
     fn drop(&mut self) {
         if self.context.enter().is_ok() {
+            let exec = self.exec.get_mut().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: made in `end`, destroyed once; the driver lets a launch that runs come to its end.
-            let _ = unsafe { result::graph::exec_destroy(self.exec) };
+            let _ = unsafe { result::graph::exec_destroy(exec.0) };
         }
     }
 }

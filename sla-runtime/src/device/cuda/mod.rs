@@ -24,13 +24,14 @@ use crate::cache::{Compiled, KernelCache, Ready, RecentLaunches};
 use crate::disk::{DiskCache, Entry, Key};
 use crate::slots::pack;
 use code::Code;
+use graph::Over;
 use module::CudaKernel;
 use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
 use sla_dsl::ir::Kernel;
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// A GPU with its compiled kernels.
 pub(super) struct CudaDevice {
@@ -45,6 +46,8 @@ pub(super) struct CudaDevice {
     checks: bool,
     /// Where launches go: the context's default stream, or one that records them.
     stream: Stream,
+    /// For a handle that records, whether that is over.
+    over: Option<Over>,
 }
 
 impl CudaDevice {
@@ -75,14 +78,15 @@ impl CudaDevice {
     ) -> CudaDevice {
         let cache = Arc::new(KernelCache::new(crate::env::dumps()));
         let (recent, stream) = (Arc::new(RecentLaunches::new()), Stream::DEFAULT);
-        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream }
+        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream, over: None }
     }
 
-    /// A handle with the same kernels whose launches go to another stream.
-    fn on(&self, stream: Stream) -> CudaDevice {
+    /// A handle with the same kernels whose launches go to another stream, until that is over.
+    fn on(&self, stream: Stream, over: Over) -> CudaDevice {
         let (context, tools, disk) = (self.context.clone(), self.tools.clone(), self.disk.clone());
         let (cache, recent) = (self.cache.clone(), self.recent.clone());
-        CudaDevice { context, arch: self.arch, tools, cache, recent, disk, checks: self.checks, stream }
+        let (arch, checks, over) = (self.arch, self.checks, Some(over));
+        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream, over }
     }
 
     pub fn checks(&self) -> bool {
@@ -127,7 +131,15 @@ impl CudaDevice {
         let log = compiled.code.log();
         let memory = log.map(|log| CudaMemory::zeroed(&self.context, log.bytes())).transpose()?;
         slots.extend(memory.as_ref().map(|memory| memory.address() as u64));
-        // SAFETY: the kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
+        let over = self.over.as_ref().map(|over| over.read().unwrap_or_else(PoisonError::into_inner));
+        if over.as_deref().is_some_and(|&over| over) {
+            let device = format!("cuda:{}", self.context.ordinal());
+            return Err(RuntimeError::NoGraph {
+                device,
+                why: "the recording that this handle is of has ended",
+            });
+        }
+        // SAFETY: the stream is there, for it is not over and stays so until `over` is dropped. The kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
         // that the kernel asks for. Memory is freed in stream order, so it stays valid until the kernel has run even if its
         // owner is dropped before.
         unsafe { compiled.code.launch(self.stream, programs, &mut slots, args)? };
@@ -184,9 +196,10 @@ impl CudaDevice {
             return Err(none().into());
         };
         let code = Code::best(&image.ptx, arch, capability, &self.tools);
-        let (bytes, report) = (code.bytes.clone(), code.report.clone());
+        let (bytes, report, kept) = (code.bytes.clone(), code.report.clone(), code.refused.is_none());
         let loaded = CudaKernel::load(&self.context, name, params(), &image, code)?;
-        if let Some((disk, key)) = disk {
+        // A ptxas that failed once, as with a full disk, may not do so again.
+        if let Some((disk, key)) = disk.filter(|_| kept) {
             let title = format!("{name} for {}", arch.name());
             if let Some(warning) = disk.put(&key, &Entry { title, image, code: bytes, report }) {
                 // A closed stream is no reason to stop.

@@ -169,7 +169,9 @@ impl Lower<'_> {
             None if a.transposed || p.left_shared => {
                 // The same tile contracted along the same axis is there already.
                 let same = right.filter(|_| a.value == b.value && a.transposed != b.transposed);
-                let kept = if staged.is_empty() { self.kept_part(a, [first, length]) } else { None };
+                // Parts of a second operand that is streamed lie at the start of the scratch.
+                let free = staged.is_empty() && self.schedule.stream_of(b.value).is_none();
+                let kept = if free { self.kept_part(a, [first, length]) } else { None };
                 let tile = match same.map(|right| right.tile).or(kept) {
                     Some(tile) => tile,
                     None => self.stage(a, a.transposed, first, length, &mut staged),
