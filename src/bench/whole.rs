@@ -71,6 +71,17 @@ impl Whole {
         self.sla.device()
     }
 
+    /// Tokens.
+    pub fn length(&self) -> usize {
+        self.shape.length
+    }
+
+    /// Critical blocks of a row.
+    pub fn critical(&self) -> usize {
+        let config = self.sla.config();
+        config.counts(self.shape.length.div_ceil(config.blocks().k())).critical
+    }
+
     /// The head dimension.
     pub fn dim(&self) -> usize {
         self.shape.dim
@@ -175,8 +186,7 @@ impl Whole {
     /// Pairs of a query and a key of critical blocks, in all heads; the last block of keys counts as a whole one. Nothing for the router.
     pub fn pairs(&self) -> u64 {
         let (blocks, s) = (self.sla.config().blocks(), self.shape);
-        let critical = self.sla.config().counts(s.length.div_ceil(blocks.k())).critical;
-        let keys = (critical * blocks.k()).min(s.length);
+        let keys = (self.critical() * blocks.k()).min(s.length);
         if self.call == Call::Router { 0 } else { (s.batch * s.heads * s.length * keys) as u64 }
     }
 }

@@ -33,7 +33,7 @@ pub fn linear_state<T: Float, S: Float, const BK: usize, const D: usize, const P
         let rows = k[n];
         let mut x = rows.cast::<f32>();
         if P == 1 {
-            // Eight equal columns, whose sum is exact.
+            // A product has at least eight columns; these are equal.
             let count = 8.0 * (L - n * BK).min(BK).cast::<f32>();
             let mean = dot(rows.t(), ones).sum(1) / count;
             pooled.at(b, h, n).block::<D>(0).store(mean.squeeze(1));

@@ -2,7 +2,6 @@
 //!
 //! `out[m, :] = Σ_n [mask[m, n] = 0] x[n, :]` for every row at once: no cancellation, a cost independent of the shares, and no state matrix held
 //! by the attention kernel. With the mask's last two axes exchanged it sums gradients back from rows to columns.
-
 //!
 //! In f32 the matrix is made of the mask as it goes. States in 16 bits have a matrix of their own type ([`mask_weights`]), so that matrix
 //! instructions get both operands as they lie in memory, and the projection is folded into the sums before they are stored.

@@ -12,8 +12,10 @@ use crate::attention::module::Compiled;
 use crate::attention::random::Random;
 use crate::attention::{Array, Dtype, Inputs, Operator, Request};
 
-/// Tokens and heads of the small problem.
+/// Tokens, but for what the last block of the measured problem lacks, and heads of the small problem.
 const LENGTH: usize = 1024;
+/// What the blocks of every configuration divide.
+const WHOLE: usize = 128;
 const HEADS: usize = 2;
 
 /// How far the operator is from the reference at small sizes, once what it gave at the measured ones was looked at.
@@ -35,7 +37,7 @@ pub fn compare(call: &Whole) -> Result<Vec<Measured>, Wrong> {
     }
 }
 
-/// Lists of one direction against the mask: counts, and entries in rising order.
+/// Lists of one direction against the mask: counts, and entries in rising order. A row of the mask has as many critical blocks as are asked for.
 fn check_lists(call: &Whole, what: &'static str) -> Result<(), Wrong> {
     let columns = what == "column_count";
     let names = if columns { ["column_count", "column_index"] } else { ["row_count", "row_index"] };
@@ -53,6 +55,9 @@ fn check_lists(call: &Whole, what: &'static str) -> Result<(), Wrong> {
     let right = |row: usize| {
         let classes = &classes[row * width..][..width];
         let critical = (0..width as i32).filter(|&j| classes[j as usize] == 1);
+        if !columns && critical.clone().count() != call.critical() {
+            return false;
+        }
         let listed = &index[row * room..][..(count[row].max(0) as usize).min(room)];
         critical.eq(listed.iter().copied())
     };
@@ -69,7 +74,9 @@ fn small(call: &Whole) -> Result<Request, String> {
         let values = random.normals(shape.iter().product(), deviation);
         Array::from_f64(dtype, shape.to_vec(), &values).map_err(|e| e.to_string())
     };
-    let tokens = [1, HEADS, LENGTH, dim];
+    // Ragged where the measured one is, so that it takes the same kernels.
+    let lacking = call.length().next_multiple_of(WHOLE) - call.length();
+    let tokens = [1, HEADS, LENGTH - lacking, dim];
     let mut half = || array(Dtype::Bf16, &tokens, 1.0);
     let mut inputs = Inputs::new(half()?, half()?, half()?);
     inputs.grad_out = Some(half()?);
