@@ -43,6 +43,16 @@ fn the_schedule_can_be_chosen() {
 }
 
 #[test]
+fn groups_are_shown_with_their_roles() {
+    let arguments = ["sparse_fwd", "--even", "--set", "BQ=64", "--set", "BK=64", "--set", "groups=2"];
+    let (status, stdout, stderr) = explain(&arguments);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    for what in ["384 threads, 1 on each", "warps 0 to 1 (2 groups)", "warps 4 to 11 (2 groups)"] {
+        assert!(stdout.contains(what), "`{what}` is not in {stdout}");
+    }
+}
+
+#[test]
 fn what_cannot_be_explained_is_refused_in_one_line() {
     for (arguments, part) in [
         (&["flash_fw"][..], "unknown kernel `flash_fw`"),
