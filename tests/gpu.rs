@@ -5,7 +5,10 @@ mod agreement;
 mod wide;
 
 use agreement::{Problem, check_all};
-use sla::Device;
+use sla::attention::module::{Sla, Weights, Workspace};
+use sla::{Config, Device, Scope, Share};
+use sla_dsl::ir::Elem;
+use sla_runtime::DynTensor;
 use sla_runtime::testing::gpu_or_skip;
 use std::sync::LazyLock;
 
@@ -63,5 +66,42 @@ fn places_beyond_two_to_the_31_are_found() {
 fn a_second_launch_gives_the_same_bits() {
     if let Some(gpu) = &*GPU {
         agreement::repeats(gpu);
+    }
+}
+
+/// Forwards in a workspace allocate nothing once it is warm, so that a GPU can record one; enqueued again, it gives what a plain call gives.
+#[test]
+fn a_recorded_forward_gives_the_same_bits_without_allocating() {
+    // A handle of its own counts its own memory.
+    let Some(gpu) = &gpu_or_skip("recording a forward").map(|gpu| gpu.with_checks(false)) else { return };
+    let tensor = |step: f32, elem, shape: &[usize]| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * step).sin()).collect();
+        DynTensor::from_f32(gpu, elem, shape, &values).unwrap()
+    };
+    let [q, k, v] = [0.37, 0.71, 0.13].map(|step| tensor(step, Elem::BF16, &[1, 2, 1000, 128]));
+    let weights = Weights { projection: Some(tensor(0.59, Elem::F32, &[128, 128])), ..Weights::default() };
+    for scope in [Scope::All, Scope::Marginal] {
+        let config = Config::new(scope, Share::new(0.2).unwrap(), Share::new(0.1).unwrap());
+        let plain = Sla::new(gpu, config.clone()).infer(&q, &k, &v, &weights, None).unwrap();
+        let mut workspace = Workspace::new(gpu);
+        let mut call = |on: &Device| {
+            let sla = Sla::new(on, config.clone());
+            sla.infer_in(&mut workspace, &q, &k, &v, &weights, None)
+                .map(|inferred| inferred.out.lend().address())
+        };
+        let place = call(gpu).unwrap();
+        gpu.reset_peak();
+        let before = gpu.memory().unwrap().now;
+        assert_eq!(call(gpu).unwrap(), place);
+        assert_eq!(gpu.memory().unwrap().peak, before);
+        let graph = gpu.record(|on| call(on).map(|_| ())).unwrap();
+        // What is there is overwritten by another problem, so that only the recorded launches can bring it back.
+        Sla::new(gpu, config.clone()).infer_in(&mut workspace, &k, &q, &v, &weights, None).unwrap();
+        // SAFETY: the workspace and the inputs are there, and nobody else uses them.
+        unsafe { graph.launch() }.unwrap();
+        let inferred = workspace.inferred().unwrap();
+        assert_eq!(inferred.out.lend().address(), place);
+        assert_eq!(inferred.out.to_bytes().unwrap(), plain.out.to_bytes().unwrap());
+        assert_eq!(inferred.mask.to_bytes().unwrap(), plain.mask.to_bytes().unwrap());
     }
 }
