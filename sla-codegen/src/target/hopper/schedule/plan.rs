@@ -150,17 +150,17 @@ impl Plan {
         };
         let fits = |ctas: usize, groups: usize| limit(ctas, groups).saturating_sub(fixed) / step.max(1);
         let overlapped = overlapped_registers(kernel, shape);
+        let none = vec![false; shape.residents.len()];
+        let small = registers_held(kernel, shape, &none) + FEWEST_OTHERS
+            <= registers(MAX_CONSUMERS, 1, FEWEST_OF_PRODUCERS, false).1 as usize;
         let groups = match options.groups {
             _ if own => 1,
             Some(n) => n as usize,
+            None if options.ctas_per_sm.is_some() => 1,
             // Two blocks of threads would have two warpgroups of producers, and less for each consumer.
-            None if shape.warpgroups == 1
-                && options.ctas_per_sm.is_none()
-                && overlapped > REGISTERS / (2 * 192)
-                && fits(1, 2) >= 2 =>
-            {
-                2
-            }
+            None if shape.warpgroups == 1 && overlapped > REGISTERS / (2 * 192) && fits(1, 2) >= 2 => 2,
+            // Four consumers hide each other's softmax better than two, where so few registers do: lists of 128 rows with 64 columns.
+            None if shape.warpgroups == 2 && is_list(kernel, shape) && small && fits(1, 2) >= 4 => 2,
             None => 1,
         };
         let warpgroups = shape.warpgroups * groups as u32;
@@ -352,10 +352,7 @@ fn queue(
     let wanted = match options.order {
         ProgramOrder::Static => false,
         ProgramOrder::Queue => true,
-        ProgramOrder::Auto => {
-            let defs = kernel.defs();
-            kernel.op(shape.main).operands[..2].iter().any(|&v| loaded(kernel, &defs, v))
-        }
+        ProgramOrder::Auto => is_list(kernel, shape),
     };
     let last = producers.len().checked_sub(1).filter(|_| wanted)?;
     let drawer = producers.iter().position(|p| p.streams.contains(&0)).unwrap_or(last);
@@ -364,6 +361,12 @@ fn queue(
     let arrivals = last as u32 + 1 + 4 * shape.warpgroups;
     let ring = RingPlan { name: "programs".into(), elem: Elem::I32, size: [1, 1], stages: QUEUE_STAGES };
     Some((ring, arrivals))
+}
+
+/// Whether memory decides how long the loop is.
+fn is_list(kernel: &Kernel, shape: &Shape) -> bool {
+    let defs = kernel.defs();
+    kernel.op(shape.main).operands[..2].iter().any(|&v| loaded(kernel, &defs, v))
 }
 
 /// Whether memory decides a scalar.
