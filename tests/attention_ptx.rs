@@ -2,7 +2,7 @@
 //! that its first launch waits for the assembler.
 
 use sla::kernels::find;
-use sla_codegen::ptxas::assemble;
+use sla_codegen::ptxas::{assemble, hopper_gate};
 use sla_codegen::{Arch, Artifact, GpuImage, Options, ScheduleKind, Target, compile};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
@@ -14,7 +14,7 @@ use tools::ptxas;
 const LONGEST: usize = 300_000;
 
 /// Kernels that work on tiles of queries and keys, with a linear branch.
-const FUSED: [&str; 4] = ["sla_fwd", "sla_bwd_pre", "sla_bwd_dq", "sla_bwd_dkdv"];
+const FUSED: [&str; 5] = ["sla_fwd", "sla_bwd_pre", "sla_bwd_dq", "sla_bwd_linear", "sla_bwd_dkdv"];
 
 /// Kernels that make a state for each block.
 const STATES: [&str; 2] = ["linear_state", "sla_bwd_state"];
@@ -159,4 +159,52 @@ fn half_precision_on_sm_89() {
 #[test]
 fn wide_heads_on_sm_80() {
     within_registers(Arch::Sm80, false, cases(Elem::F16, Shape(128, 128, 128), &EXTREMES));
+}
+
+/// What the operator launches on Hopper in bf16: kernels of roles within their registers, on the configured blocks, with states in halves.
+#[test]
+fn states_in_halves_run_by_roles() {
+    let tools = ptxas();
+    let mut wrong = Vec::new();
+    let blocks = [
+        (128, 64, 128, true),
+        (128, 128, 128, true),
+        (64, 64, 128, true),
+        (128, 64, 64, true),
+        (128, 64, 128, false),
+    ];
+    for (bq, bk, d, even) in blocks {
+        for phi in 1..=3 {
+            let changes = [
+                ("S", Const::Elem(Elem::BF16)),
+                ("D", Const::Int(d)),
+                ("BQ", Const::Int(bq)),
+                ("BK", Const::Int(bk)),
+                ("PHI", Const::Int(phi)),
+                ("SPLIT", Const::Int(2)),
+            ];
+            for name in ["sla_fwd", "sla_bwd_dq", "sla_bwd_linear", "sla_bwd_dkdv"] {
+                if phi > 1 && (name == "sla_bwd_dkdv" || (bq, bk, d, even) != blocks[0]) {
+                    continue;
+                }
+                let what = format!("{name} {changes:?} even {even}");
+                let entry = find(name).unwrap();
+                let kernel = entry.kernel(&entry.consts_with(&changes), even).unwrap();
+                let options = Options::new(Target::Cuda(Arch::Sm90a));
+                let Ok(Artifact::Gpu(image)) = compile(&kernel, &options) else {
+                    wrong.push(format!("{what}: does not compile"));
+                    continue;
+                };
+                if image.maps.is_empty() {
+                    wrong.push(format!("{what}: not by roles"));
+                }
+                let Some(tools) = &tools else { continue };
+                match assemble(tools, &image.ptx, Arch::Sm90a) {
+                    Err(e) => wrong.push(format!("{what}: {e}")),
+                    Ok(a) => wrong.extend(hopper_gate(tools, &a).err().map(|e| format!("{what}: {e}"))),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

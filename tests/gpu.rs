@@ -105,3 +105,17 @@ fn a_recorded_forward_gives_the_same_bits_without_allocating() {
         assert_eq!(inferred.mask.to_bytes().unwrap(), plain.mask.to_bytes().unwrap());
     }
 }
+
+#[test]
+fn states_in_halves_agree() {
+    if let Some(gpu) = &*GPU {
+        agreement::half_states(gpu);
+    }
+}
+
+#[test]
+fn a_forward_without_a_backward_gives_the_same() {
+    if let Some(gpu) = &*GPU {
+        agreement::inference(gpu);
+    }
+}

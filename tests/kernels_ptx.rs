@@ -132,6 +132,7 @@ const ATTENTION: &[&str] = &[
     "sla_bwd_state",
     "linear_state",
     "sla_bwd_dq",
+    "sla_bwd_linear",
     "sla_bwd_dkdv",
 ];
 

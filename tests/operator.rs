@@ -78,3 +78,13 @@ fn places_beyond_two_to_the_31_are_found() {
     wide::places_beyond_two_to_the_31(&CPU);
     wide::places_beyond_two_to_the_31(&Device::interp());
 }
+
+#[test]
+fn the_cpu_agrees_with_states_in_halves() {
+    agreement::half_states(&CPU);
+}
+
+#[test]
+fn the_cpu_gives_the_same_without_a_backward() {
+    agreement::inference(&CPU);
+}

@@ -88,6 +88,15 @@ fn schedules_become_machine_code() {
 }
 
 #[test]
+fn products_after_loops_and_without_them_become_machine_code() {
+    for name in
+        ["sla_128", "sla_64_d64", "sla_dq_128_d128", "sla_dkdv_64_d128", "linear_128", "linear_64_d64"]
+    {
+        machine_code(name, &forced(ScheduleKind::Roles));
+    }
+}
+
+#[test]
 fn programs_that_are_drawn_become_machine_code() {
     let options = Options { order: ProgramOrder::Queue, ..forced(ScheduleKind::Roles) };
     for name in ["flash_128", "flash_causal", "sparse", "sparse_64_d64", "matmul"] {

@@ -31,6 +31,8 @@ pub fn choose(work: &Work, step: &str, target: Option<Target>) -> Choice {
         (Work::Dense(_), _) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
         (Work::Dense(_), _) => consts(&[("BQ", 64), ("BK", 64)]),
         (Work::Sparse(..), "dkdv") => consts(&[("SUB", 64)]),
+        (Work::Sparse(_, lists), "dq") if lists.bk == 128 => consts(&[("SUB", 128)]),
+        (Work::Sparse(..), "dq") => consts(&[("SUB", 64)]),
         (Work::Sparse(..) | Work::Module(..), _) => consts(&[]),
         (Work::Matmul(_), _) if hopper => consts(&[("BM", 128), ("BN", 256), ("BK", 64)]),
         (Work::Matmul(_), _) => consts(&[("BM", 128), ("BN", 128), ("BK", 32)]),

@@ -97,7 +97,7 @@ impl Problem {
         let steps = steps(&case.work, case.pass);
         let mut problem = Problem { case, steps, lists, tensors, whole, device, started: false };
         if case.pass == Pass::Bwd && problem.whole.is_none() {
-            problem.make(&["out", "lse", "no_weight", "no_state", "no_sums", "no_rows"])?;
+            problem.make(&["out", "lse", "no_weight", "no_state", "no_sums"])?;
         }
         problem.clear()?;
         Ok(problem)
@@ -121,9 +121,9 @@ impl Problem {
         }
         let Shape { batch: b, heads: h, length: l, dim: d } = self.case.work.shape()?;
         Some(match name {
-            "lse" | "delta" | "no_rows" => (Elem::F32, vec![b, h, l]),
+            "lse" | "delta" | "no_rows" | "no_other_rows" => (Elem::F32, vec![b, h, l]),
             "no_weight" => (Elem::F32, vec![h, d, d]),
-            "no_state" => (Elem::F32, vec![b, h, 1, 1, d, d]),
+            "no_state" => (Elem::F32, vec![b, h, 1, d, d]),
             "no_sums" => (Elem::F32, vec![b, h, 1, 1, d]),
             _ => (Elem::BF16, vec![b, h, l, d]),
         })
@@ -295,6 +295,7 @@ impl Problem {
             Given::Read(name) => read.get(name).map(|t| Arg::Tensor(t.lend())),
             Given::Write(name) => written.remove(name).map(|t| Arg::Tensor(t.lend_mut())),
             Given::Scale => Some(Arg::Scalar(Scalar::Float(scale))),
+            Given::Zero => Some(Arg::Scalar(Scalar::Float(0.0))),
         };
         step.args.iter().filter_map(arg).collect()
     }

@@ -22,9 +22,11 @@ pub enum Given {
     Write(&'static str),
     /// What logits are multiplied by.
     Scale,
+    /// 0.
+    Zero,
 }
 
-use Given::{Read, Scale, Write};
+use Given::{Read, Scale, Write, Zero};
 
 /// One kernel.
 #[derive(Clone, Copy)]
@@ -116,10 +118,11 @@ const SPARSE_BACKWARD: &[Step] = &[
             Read("no_weight"),
             Read("no_state"),
             Read("no_sums"),
-            Read("no_rows"),
-            Read("no_rows"),
+            Write("no_rows"),
+            Write("no_other_rows"),
             Write("grad_q"),
             Scale,
+            Zero,
         ],
         products: 3.0,
     },
@@ -135,9 +138,6 @@ const SPARSE_BACKWARD: &[Step] = &[
             Read("delta"),
             Read("column_index"),
             Read("column_count"),
-            Read("no_weight"),
-            Read("no_state"),
-            Read("no_sums"),
             Write("grad_k"),
             Write("grad_v"),
             Scale,

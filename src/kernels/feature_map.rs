@@ -3,8 +3,8 @@
 //! | code | φ(x) | VJP of dy |
 //! |---|---|---|
 //! | [`SOFTMAX`] | softmax of the row | `y ∘ (dy - Σ y·dy)` |
-//! | [`ELU`] | `x + 1` where `x > 0`, else `eˣ` | `dy`, else `dy·eˣ` |
-//! | [`RELU`] | `max(x, 0)` | `dy` where `x > 0`, else 0 |
+//! | [`ELU`] | `x + 1` where `x > 0`, else `eˣ` | `dy·min(y, 1)` |
+//! | [`RELU`] | `max(x, 0)` | `dy` where `y > 0`, else 0 |
 //! | [`HEDGEHOG`] | `[softmax(xW), softmax(-xW)]` | of each half, then `Wᵀ` |
 //!
 //! Hedgehog has two *parts* of D features each; the others have one. Kernels go through parts with the sign `1 - 2·part`, so
@@ -37,19 +37,18 @@ pub fn feature<const M: usize, const D: usize>(
     }
 }
 
-/// The gradient of `x` from the gradient `dy` of `feature(x, phi)`.
+/// The gradient of `x` from `y = feature(x, phi)` and the gradient `dy` of that. What `x` was shows in `y`: above 0 `elu(x) + 1` is above 1.
 #[func]
 pub fn feature_grad<const M: usize, const D: usize>(
-    x: Tile<f32, { [M, D] }>,
+    y: Tile<f32, { [M, D] }>,
     dy: Tile<f32, { [M, D] }>,
     phi: usize,
 ) -> Tile<f32, { [M, D] }> {
     if phi == ELU {
-        dy * exp(minimum(x, 0.0))
+        dy * minimum(y, 1.0)
     } else if phi == RELU {
-        select(x > 0.0, dy, 0.0)
+        select(y > 0.0, dy, 0.0)
     } else {
-        let y = feature(x, phi);
         y * (dy - (y * dy).sum(1))
     }
 }

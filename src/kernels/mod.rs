@@ -32,6 +32,7 @@ const S: (&str, Const) = ("S", Const::Elem(Elem::F32));
 const D: (&str, Const) = ("D", Const::Int(64));
 const BQ: (&str, Const) = ("BQ", Const::Int(64));
 const BK: (&str, Const) = ("BK", Const::Int(64));
+const SUB: (&str, Const) = ("SUB", Const::Int(64));
 const RQ: (&str, Const) = ("RQ", Const::Int(1));
 const RK: (&str, Const) = ("RK", Const::Int(1));
 const E: (&str, Const) = ("E", Const::Elem(Elem::F32));
@@ -97,16 +98,21 @@ pub const ALL: &[Entry] = &[
         defaults: &[E, S, D, ("BM", Const::Int(16)), ("BN", Const::Int(32)), ("BACK", Const::Bool(false))],
     },
     Entry { def: &projection::round_matrix, defaults: &[("S", Const::Elem(Elem::BF16)), D] },
+    Entry { def: &projection::split_state, defaults: &[("S", Const::Elem(Elem::BF16)), D] },
     Entry { def: &projection::weight_grad, defaults: &[E, D, ("CHUNK", Const::Int(8))] },
     Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
-    Entry { def: &sla_backward::sla_bwd_state, defaults: &[T, S, BQ, D, PHI, P] },
-    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR] },
     Entry {
-        def: &sla_backward::sla_bwd_dkdv,
-        defaults: &[T, S, BQ, ("SUB", Const::Int(64)), BK, RK, D, PHI, P, LINEAR],
+        def: &sla_backward::sla_bwd_state,
+        defaults: &[T, S, BQ, D, PHI, P, ("GROUPED", Const::Bool(false))],
     },
+    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, SUB, RQ, D, PHI, P, LINEAR] },
+    Entry {
+        def: &sla_backward::sla_bwd_linear,
+        defaults: &[T, S, BK, RK, D, PHI, P, ("SPLIT", Const::Int(1))],
+    },
+    Entry { def: &sla_backward::sla_bwd_dkdv, defaults: &[T, BQ, SUB, BK, D, LINEAR] },
 ];
 
 /// The kernel of that name.

@@ -34,6 +34,18 @@ pub fn fold_projection<
     out.at(i).block::<BM, BN>(r, c).store(y.cast::<S>());
 }
 
+/// `x` as two terms of `S`, one `D` by `D` matrix above the other: what rounding to `S` gives, and what it leaves.
+#[kernel(dims(X), grid(i in X))]
+pub fn split_state<S: Float, const D: usize>(
+    x: &Tensor<f32, { [X, D, D] }>,
+    out: &mut Tensor<S, { [X, 2 * D, D] }>,
+) {
+    let x = x.at(i).block::<D>(0).load();
+    let high = x.cast::<S>();
+    out.at(i).block::<D>(0).store(high);
+    out.at(i).block::<D>(1).store((x - high.cast::<f32>()).cast::<S>());
+}
+
 /// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.
 #[kernel(dims(X), grid(c in X.div_ceil(CHUNK)))]
 pub fn weight_grad<E: Float, const D: usize, const CHUNK: usize>(

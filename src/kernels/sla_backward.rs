@@ -1,15 +1,23 @@
-//! SLA backward: row sums by query blocks, the gradients of the linear branch's states, then `grad_q` by query blocks and `grad_k`, `grad_v` by
-//! key blocks. Every result is deterministic: nothing is added atomically. States have one entry for every `RQ` query blocks
-//! (`RK` key blocks), or one for all of them.
+//! SLA backward: row sums by query blocks, `grad_q` by query blocks, the gradients of the linear branch's states, then `grad_k` and `grad_v` by key
+//! blocks, first their linear part and then the sparse one. Every result is deterministic: nothing is added atomically. States have one entry for every
+//! `RQ` query blocks (`RK` key blocks), or one for all of them.
 //!
-//! With `r = 1 / (φ(Q) Z + eps)` (0 where that is 0), `Op = φ(Q) H' r` and `D^l = rowsum(dO ∘ Op)`:
-//! `dH' = (φ(Q) r)ᵀ dO`, `dZ = -Σ_rows φ(Q) r D^l`, `dφ(Q) = (dO H'ᵀ - D^l Zᵀ) r`; and for a key block with the summed gradients `dH`, `dZ` of
+//! With `r = 1 / (φ(Q) Z + eps)` (0 where that is 0) and `G = dO H'ᵀ`, `D^l = rowsum(φ(Q) ∘ G) r`, which is `rowsum(dO ∘ Op)` for the linear part
+//! `Op = φ(Q) H' r` of the output: one product serves `D^l` and `dφ(Q) = (G - D^l Zᵀ) r`. For the states
+//! `dH' = (φ(Q) r)ᵀ dO`, `dZ = -Σ_rows φ(Q) r D^l`; and for a key block with the summed gradients `dH`, `dZ` of
 //! the query blocks it serves, `dφ(K) = V dHᵀ + dZᵀ`, `dV += φ(K) dH`. The sparse part is that of [`flash_backward`](super::flash_backward), over lists.
+//!
+//! The linear part of `grad_k` and `grad_v` is a kernel of its own: beside the sparse part's accumulators, a thread of 64 key rows has no registers for `φ(K)`
+//! and `V dHᵀ`, and a block of threads that serves two lists no shared memory for `dH`. The kernel of the sparse part reads what it adds to while its products run.
+//!
+//! `S` is the type in which the linear branch multiplies by states. In halves, `dH` comes as two terms (`SPLIT`): `V dHᵀ` and `dZ` all but cancel where
+//! few keys have all weight, so that one rounding of `dH` would be seen.
 
-use super::feature_map::{HEDGEHOG, feature, feature_grad};
+use super::feature_map::{HEDGEHOG, SOFTMAX, feature, feature_grad};
 use sla_dsl::prelude::*;
 
-/// Per query block: `delta = rowsum(dO ∘ O^s)`, and with `LINEAR` also `delta_linear = D^l` and `rden = r`.
+/// Per query block: `delta = rowsum(dO ∘ O^s)`. For features of two parts also `delta_linear = D^l` and `rden = r`, which
+/// [`sla_bwd_dq`](sla_bwd_dq::Kernel) else computes from what it has.
 #[kernel(dims(B, H, LQ, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
 pub fn sla_bwd_pre<
     T: Float,
@@ -25,7 +33,7 @@ pub fn sla_bwd_pre<
     sparse_out: &Tensor<T, { [B, H, LQ, D] }>,
     grad: &Tensor<T, { [B, H, LQ, D] }>,
     w: &Tensor<f32, { [H, D, D] }>,
-    folded: &Tensor<f32, { [B, H, SM, P, D, D] }>,
+    folded: &Tensor<S, { [B, H, SM, P * D, D] }>,
     sums: &Tensor<f32, { [B, H, SM, P, D] }>,
     delta: &mut Tensor<f32, { [B, H, LQ] }>,
     delta_linear: &mut Tensor<f32, { [B, H, LQ] }>,
@@ -37,27 +45,34 @@ pub fn sla_bwd_pre<
     let os = sparse_out.at(b, h).block::<BQ>(m).load().cast::<f32>();
     delta.at(b, h).block::<BQ>(m).store((os * gf).sum(1).squeeze(1));
     if LINEAR {
-        let at = (m / RQ).min(SM - 1);
-        let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
-        if PHI == HEDGEHOG {
-            x = dot(x, w.at(h).block::<D>(0).load());
+        if P > 1 {
+            let at = (m / RQ).min(SM - 1);
+            let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
+            if PHI == HEDGEHOG {
+                x = dot(x, w.at(h).block::<D>(0).load());
+            }
+            let mut num = zeros::<f32>([BQ, D]);
+            let mut den = full::<f32>([BQ, 1], 0.0) + eps;
+            for p in unroll(0..P) {
+                let f = feature(x * (1 - 2 * p), PHI);
+                num += dot(f.cast::<S>(), folded.at(b, h, at).block::<D>(p).load());
+                den += (f * sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0)).sum(1);
+            }
+            let r = select(den == 0.0, 0.0, 1.0 / den);
+            let dl = (num * r * gf).sum(1);
+            delta_linear.at(b, h).block::<BQ>(m).store(dl.squeeze(1));
+            rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
         }
-        let mut num = zeros::<f32>([BQ, D]);
-        let mut den = full::<f32>([BQ, 1], 0.0) + eps;
-        for p in unroll(0..P) {
-            let f = feature(x * (1 - 2 * p), PHI);
-            num += dot(f.cast::<S>(), folded.at(b, h, at, p).block::<D>(0).load().cast::<S>());
-            den += (f * sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0)).sum(1);
-        }
-        let r = select(den == 0.0, 0.0, 1.0 / den);
-        let dl = (num * r * gf).sum(1);
-        delta_linear.at(b, h).block::<BQ>(m).store(dl.squeeze(1));
-        rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
     }
 }
 
-/// Per query block and part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`.
-#[kernel(dims(B, H, LQ), require(P <= 2), grid(mp in LQ.div_ceil(BQ) * P, h in H, b in B))]
+/// For each part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`. For `G` groups of consecutive query blocks that are as long as each other or
+/// one longer; not `GROUPED`, for each block.
+#[kernel(
+    dims(B, H, LQ, G),
+    require(P <= 2, G <= LQ.div_ceil(BQ), GROUPED || G == LQ.div_ceil(BQ)),
+    grid(gp in G * P, h in H, b in B),
+)]
 pub fn sla_bwd_state<
     T: Float,
     S: Float,
@@ -65,36 +80,62 @@ pub fn sla_bwd_state<
     const D: usize,
     const PHI: usize,
     const P: usize,
+    const GROUPED: bool,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     grad: &Tensor<T, { [B, H, LQ, D] }>,
     w: &Tensor<f32, { [H, D, D] }>,
     delta_linear: &Tensor<f32, { [B, H, LQ] }>,
     rden: &Tensor<f32, { [B, H, LQ] }>,
-    grad_folded: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D, D] }>,
-    grad_sums: &mut Tensor<f32, { [B, H, LQ.div_ceil(BQ), P, D] }>,
+    grad_folded: &mut Tensor<f32, { [B, H, G, P, D, D] }>,
+    grad_sums: &mut Tensor<f32, { [B, H, G, P, D] }>,
 ) {
-    let m = mp / P;
-    let p = mp % P;
-    let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
-    if PHI == HEDGEHOG {
-        x = dot(x, w.at(h).block::<D>(0).load()) * (1 - 2 * p).cast::<f32>();
+    let i = gp / P;
+    let p = gp % P;
+    let q = q.at(b, h).blocks::<BQ>();
+    let grad = grad.at(b, h).blocks::<BQ>();
+    let delta_linear = delta_linear.at(b, h).blocks::<BQ>();
+    let rden = rden.at(b, h).blocks::<BQ>();
+    let sign = (1 - 2 * p).cast::<f32>();
+    let mut acc = zeros::<f32>([D, D]);
+    let mut sum = zeros::<f32>([1, D]);
+    // Rows past the end have a quotient of 0. Both gradients are of the features as they are multiplied: they all but cancel where keys are few.
+    if GROUPED {
+        for n in i * q.len() / G..(i + 1) * q.len() / G {
+            let mut x = q[n].cast::<f32>();
+            if PHI == HEDGEHOG {
+                x = dot(x, w.at(h).block::<D>(0).load()) * sign;
+            }
+            let f = (feature(x, PHI) * rden[n].unsqueeze(1)).cast::<S>();
+            acc += dot(f.t(), grad[n].cast::<S>());
+            sum += (f.cast::<f32>() * delta_linear[n].unsqueeze(1)).sum(0);
+        }
+    } else {
+        let mut x = q[i].cast::<f32>();
+        if PHI == HEDGEHOG {
+            x = dot(x, w.at(h).block::<D>(0).load()) * sign;
+        }
+        let f = (feature(x, PHI) * rden[i].unsqueeze(1)).cast::<S>();
+        acc = dot(f.t(), grad[i].cast::<S>());
+        sum = (f.cast::<f32>() * delta_linear[i].unsqueeze(1)).sum(0);
     }
-    let g = grad.at(b, h).block::<BQ>(m).load();
-    let dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
-    let r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
-    let f = feature(x, PHI) * r;
-    grad_folded.at(b, h, m, p).block::<D>(0).store(dot(f.cast::<S>().t(), g.cast::<S>()));
-    grad_sums.at(b, h, m, p).block::<D>(0).store(-(f * dl).sum(0).squeeze(0));
+    grad_folded.at(b, h, i, p).block::<D>(0).store(acc);
+    grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.squeeze(0));
 }
 
-/// `grad_q`: the sparse part over the row's list, the linear part in the epilogue.
-#[kernel(dims(B, H, LQ, LK, W, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+/// `grad_q`: the sparse part over the row's list, `SUB` keys at a time, the linear part in the epilogue. With `LINEAR`, `delta_linear = D^l` and `rden = r` are written, or read for
+/// features of two parts.
+#[kernel(
+    dims(B, H, LQ, LK, W, SM),
+    require(P <= 2, BK % SUB == 0),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+)]
 pub fn sla_bwd_dq<
     T: Float,
     S: Float,
     const BQ: usize,
     const BK: usize,
+    const SUB: usize,
     const RQ: usize,
     const D: usize,
     const PHI: usize,
@@ -110,69 +151,155 @@ pub fn sla_bwd_dq<
     index: &Tensor<i32, { [B, H, LQ.div_ceil(BQ), W] }>,
     count: &Tensor<i32, { [B, H, LQ.div_ceil(BQ)] }>,
     w: &Tensor<f32, { [H, D, D] }>,
-    folded: &Tensor<f32, { [B, H, SM, P, D, D] }>,
+    folded: &Tensor<S, { [B, H, SM, P * D, D] }>,
     sums: &Tensor<f32, { [B, H, SM, P, D] }>,
-    delta_linear: &Tensor<f32, { [B, H, LQ] }>,
-    rden: &Tensor<f32, { [B, H, LQ] }>,
+    delta_linear: &mut Tensor<f32, { [B, H, LQ] }>,
+    rden: &mut Tensor<f32, { [B, H, LQ] }>,
     grad_q: &mut Tensor<T, { [B, H, LQ, D] }>,
     scale: f32,
+    eps: f32,
 ) {
     let qt = q.at(b, h).block::<BQ>(m).load();
     let g = grad.at(b, h).block::<BQ>(m).load();
     let l = lse.at(b, h).block::<BQ>(m).load().unsqueeze(1);
     let d = delta.at(b, h).block::<BQ>(m).load().unsqueeze(1);
-    let k = k.at(b, h).blocks::<BK>();
-    let v = v.at(b, h).blocks::<BK>();
+    let k = k.at(b, h).blocks::<SUB>();
+    let v = v.at(b, h).blocks::<SUB>();
     let c = scale * LOG2E;
     let mut acc = zeros::<f32>([BQ, D]);
-    for j in index.at(b, h, m).gather(count.at(b, h, m).load()) {
+    let list = index.at(b, h, m);
+    for t in 0..count.at(b, h, m).load() * (BK / SUB) {
+        let mut j = list.at(t / (BK / SUB)).load() * (BK / SUB) + t % (BK / SUB);
+        let mut exists = j >= 0;
+        if BK > SUB {
+            // The last key block may have no rows in its later parts.
+            exists = j < k.len();
+            j = j.min(k.len() - 1);
+        }
         let s = (dot(qt, k[j].t()) * c).mask_tail(k, j, -INF);
-        let p = exp2(s - l);
+        let mut p = exp2(s - l);
+        if BK > SUB {
+            p = select(exists, p, 0.0);
+        }
         let ds = p * (dot(g, v[j].t()) - d);
         acc += dot(ds.cast::<T>(), k[j]);
     }
     let mut dq = acc * scale;
     if LINEAR {
+        // In halves it leaves a thread the registers for `φ(Q)` and `G`.
+        let sparse = dq.cast::<T>();
         let at = (m / RQ).min(SM - 1);
-        let dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
-        let r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
-        let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
+        let mut x = qt.cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load());
         }
+        let mut dl = zeros::<f32>([BQ, 1]);
+        let mut r = zeros::<f32>([BQ, 1]);
+        if P > 1 {
+            dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
+            r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
+        }
         let mut dx = zeros::<f32>([BQ, D]);
         for p in unroll(0..P) {
-            let hp = folded.at(b, h, at, p).block::<D>(0).load().cast::<S>();
             let z = sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
-            let df = (dot(g.cast::<S>(), hp.t()) - dl * z) * r;
-            dx += feature_grad(x * (1 - 2 * p), df, PHI) * (1 - 2 * p);
+            let f = feature(x * (1 - 2 * p), PHI);
+            if P == 1 {
+                let den = (f * z).sum(1) + eps;
+                r = select(den == 0.0, 0.0, 1.0 / den);
+            }
+            // As the forward multiplied them.
+            let y = f.cast::<S>().cast::<f32>();
+            let gh = dot(g.cast::<S>(), folded.at(b, h, at).block::<D>(p).load().t());
+            if P == 1 {
+                dl = (y * gh).sum(1) * r;
+            }
+            if PHI == SOFTMAX {
+                // `Σ y dφ`, which the gradient of a softmax takes away, is `D^l eps r`.
+                dx = y * ((gh - dl * (z + eps)) * r);
+            } else {
+                dx += feature_grad(y, (gh - dl * z) * r, PHI) * (1 - 2 * p);
+            }
+        }
+        if P == 1 {
+            delta_linear.at(b, h).block::<BQ>(m).store(dl.squeeze(1));
+            rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
         }
         if PHI == HEDGEHOG {
             dx = dot(dx, w.at(h).block::<D>(0).load().t());
         }
-        dq += dx;
+        dq = sparse.cast::<f32>() + dx;
     }
     grad_q.at(b, h).block::<BQ>(m).store(dq.cast::<T>());
 }
 
-/// `grad_k` and `grad_v`: the sparse part over the key block's list of query blocks, taken `SUB` rows at a time; the linear part in the epilogue.
+/// The linear part of `grad_k` and `grad_v`, by key blocks.
 ///
 /// `grad_state` and `grad_sums` have one entry for every `RK` key blocks, or one for all of them (`SN = 1`).
 #[kernel(
-    dims(B, H, LQ, LK, W, SN),
-    require(BQ % SUB == 0, P <= 2),
+    dims(B, H, LK, SN),
+    require(P <= 2, SPLIT == 1 || SPLIT == 2),
     grid(n in LK.div_ceil(BK), h in H, b in B),
 )]
-pub fn sla_bwd_dkdv<
+pub fn sla_bwd_linear<
     T: Float,
     S: Float,
-    const BQ: usize,
-    const SUB: usize,
     const BK: usize,
     const RK: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
+    const SPLIT: usize,
+>(
+    k: &Tensor<T, { [B, H, LK, D] }>,
+    v: &Tensor<T, { [B, H, LK, D] }>,
+    w: &Tensor<f32, { [H, D, D] }>,
+    grad_state: &Tensor<S, { [B, H, SN, P * SPLIT * D, D] }>,
+    grad_sums: &Tensor<f32, { [B, H, SN, P, D] }>,
+    grad_k: &mut Tensor<T, { [B, H, LK, D] }>,
+    grad_v: &mut Tensor<T, { [B, H, LK, D] }>,
+) {
+    let kt = k.at(b, h).block::<BK>(n).load();
+    let vt = v.at(b, h).block::<BK>(n).load();
+    let at = (n / RK).min(SN - 1);
+    let mut x = kt.cast::<f32>();
+    if PHI == HEDGEHOG {
+        x = dot(x, w.at(h).block::<D>(0).load());
+    }
+    let mut dv = zeros::<f32>([BK, D]);
+    let mut dx = zeros::<f32>([BK, D]);
+    for p in unroll(0..P) {
+        let dz = grad_sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
+        let f = feature(x * (1 - 2 * p), PHI);
+        let dh = grad_state.at(b, h, at).block::<D>(SPLIT * p).load();
+        dv += dot(f.cast::<S>(), dh);
+        if p + 1 == P {
+            grad_v.at(b, h).block::<BK>(n).store(dv.cast::<T>());
+        }
+        let mut df = dot(vt.cast::<S>(), dh.t());
+        if SPLIT == 2 {
+            df += dot(vt.cast::<S>(), grad_state.at(b, h, at).block::<D>(SPLIT * p + 1).load().t());
+        }
+        dx += feature_grad(f, df + dz, PHI) * (1 - 2 * p);
+    }
+    if PHI == HEDGEHOG {
+        dx = dot(dx, w.at(h).block::<D>(0).load().t());
+    }
+    grad_k.at(b, h).block::<BK>(n).store(dx.cast::<T>());
+}
+
+/// `grad_k` and `grad_v`: the sparse part over the key block's list of query blocks, taken `SUB` rows at a time. With `LINEAR` it is added to what
+/// `grad_k` and `grad_v` hold.
+#[kernel(
+    dims(B, H, LQ, LK, W),
+    require(BQ % SUB == 0),
+    grid(n in LK.div_ceil(BK), h in H, b in B),
+)]
+pub fn sla_bwd_dkdv<
+    T: Float,
+    const BQ: usize,
+    const SUB: usize,
+    const BK: usize,
+    const D: usize,
     const LINEAR: bool,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
@@ -183,9 +310,6 @@ pub fn sla_bwd_dkdv<
     delta: &Tensor<f32, { [B, H, LQ] }>,
     index: &Tensor<i32, { [B, H, LK.div_ceil(BK), W] }>,
     count: &Tensor<i32, { [B, H, LK.div_ceil(BK)] }>,
-    w: &Tensor<f32, { [H, D, D] }>,
-    grad_state: &Tensor<f32, { [B, H, SN, P, D, D] }>,
-    grad_sums: &Tensor<f32, { [B, H, SN, P, D] }>,
     grad_k: &mut Tensor<T, { [B, H, LK, D] }>,
     grad_v: &mut Tensor<T, { [B, H, LK, D] }>,
     scale: f32,
@@ -218,23 +342,8 @@ pub fn sla_bwd_dkdv<
     }
     dk = dk * scale;
     if LINEAR {
-        let at = (n / RK).min(SN - 1);
-        let mut x = kt.cast::<f32>();
-        if PHI == HEDGEHOG {
-            x = dot(x, w.at(h).block::<D>(0).load());
-        }
-        let mut dx = zeros::<f32>([BK, D]);
-        for p in unroll(0..P) {
-            let dh = grad_state.at(b, h, at, p).block::<D>(0).load().cast::<S>();
-            dv += dot(feature(x * (1 - 2 * p), PHI).cast::<S>(), dh);
-            let dz = grad_sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
-            let df = dot(vt.cast::<S>(), dh.t()) + dz;
-            dx += feature_grad(x * (1 - 2 * p), df, PHI) * (1 - 2 * p);
-        }
-        if PHI == HEDGEHOG {
-            dx = dot(dx, w.at(h).block::<D>(0).load().t());
-        }
-        dk += dx;
+        dk += grad_k.at(b, h).block::<BK>(n).load().cast::<f32>();
+        dv += grad_v.at(b, h).block::<BK>(n).load().cast::<f32>();
     }
     grad_k.at(b, h).block::<BK>(n).store(dk.cast::<T>());
     grad_v.at(b, h).block::<BK>(n).store(dv.cast::<T>());

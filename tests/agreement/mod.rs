@@ -81,9 +81,9 @@ impl Problem {
     }
 
     /// Runs forward and backward, and says what is not near enough.
-    pub fn outcome(&self, device: &Device) -> Result<(), String> {
-        let (request, what) = (self.request(1.0), format!("{device}: {}", self.name()));
-        let answer = Compiled::new(device.clone()).run(&request).map_err(|e| format!("{what}: {e}"))?;
+    pub fn outcome(&self, operator: &Compiled) -> Result<(), String> {
+        let (request, what) = (self.request(1.0), format!("{}: {}", operator.name(), self.name()));
+        let answer = operator.run(&request).map_err(|e| format!("{what}: {e}"))?;
         let measured = compare(&request, &answer).map_err(|e| format!("{what}: {e}"))?;
         let beyond: Vec<_> = measured.iter().filter(|m| !m.passes()).collect();
         match (measured.len(), &beyond[..]) {
@@ -109,6 +109,36 @@ pub fn every_choice() -> Vec<Problem> {
     }
     all.sort_by_key(|p| (p.config.phi() != FeatureMap::Hedgehog, p.dims.head_dim < 128));
     all
+}
+
+/// States in halves, in every scope, with every feature map that has them, and with every block shape; then few keys, whose gradients all but cancel.
+pub fn half_states(device: &Device) {
+    let operator = Compiled::new(device.clone()).with_half_states(true);
+    let phis = [FeatureMap::Softmax, FeatureMap::Elu, FeatureMap::Relu];
+    let scopes = [Scope::All, Scope::Marginal, Scope::Complement];
+    for (i, &scope) in scopes.iter().enumerate() {
+        for (j, &phi) in phis.iter().enumerate() {
+            let blocks = Blocks::EVERY.into_iter().nth((i + j) % Blocks::EVERY.len()).unwrap();
+            let (config, head_dim) = (config(scope, phi, blocks), [64, 128][(i + j) % 2]);
+            for dims in [dims([1, 2, 200, 330, head_dim]), dims([1, 1, 70, 64, 64]), dims([1, 1, 3, 1, 64])] {
+                let problem = Problem { dtype: Dtype::Bf16, dims, config: config.clone(), mask: None };
+                problem.outcome(&operator).unwrap_or_else(|e| panic!("{e}"));
+            }
+        }
+    }
+}
+
+/// What a forward gives does not depend on whether a backward follows.
+pub fn inference(device: &Device) {
+    let config = config(Scope::Marginal, FeatureMap::Softmax, blocks(64, 64));
+    let problem = Problem { dtype: Dtype::Bf16, dims: dims([1, 2, 200, 150, 64]), config, mask: None };
+    let request = problem.request(1.0);
+    let alone = Request::new(request.config().clone(), request.inputs().clone(), false).unwrap();
+    let operator = Compiled::new(device.clone());
+    let [both, alone] = [&request, &alone].map(|r| operator.run(r).unwrap_or_else(|e| panic!("{e}")));
+    assert_eq!(both.out.to_le_bytes(), alone.out.to_le_bytes());
+    assert_eq!(both.lse.to_le_bytes(), alone.lse.to_le_bytes());
+    assert!(alone.gradients.is_none());
 }
 
 /// Lengths below a block, at its edge and beyond; more queries than keys and fewer; several batch entries.

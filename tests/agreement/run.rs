@@ -2,6 +2,7 @@
 
 use super::Problem;
 use sla::Device;
+use sla::attention::module::Compiled;
 use sla_dsl::launch::Space;
 use std::io::Write;
 use std::sync::Mutex;
@@ -19,7 +20,7 @@ pub fn check_all(device: &Device, problems: &[Problem]) {
         loop {
             let Some(problem) = next.lock().unwrap().next() else { return };
             let start = Instant::now();
-            let outcome = problem.outcome(device);
+            let outcome = problem.outcome(&Compiled::new(device.clone()));
             if gpu {
                 tell(&format!("{device}: {}", problem.name()), start.elapsed());
             }

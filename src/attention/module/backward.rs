@@ -1,10 +1,10 @@
 //! The backward pass.
 
 use super::buffers::Buffers;
-use super::forward::STATE_ELEM;
-use super::run::{elem, float, read, run, size, write};
+use super::linear::PROGRAMS;
+use super::run::{elem, float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
-use super::{Forward, Sla};
+use super::{Forward, Saved, Sla};
 use crate::attention::config::Scope;
 use crate::kernels::{projection, sla_backward};
 use sla_dsl::ir::Elem;
@@ -44,29 +44,17 @@ impl Sla {
         let saved = &forward.saved;
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
-        let (p, t) = (self.parts(), q.elem());
+        let t = q.elem();
         // What the forward saved belongs to tensors of these shapes, or its lists point elsewhere.
         let n = k.shape()[2].div_ceil(saved.tiles.k);
         same("the saved mask", &saved.mask, Elem::I8, &[b, h, lq.div_ceil(saved.tiles.q), n])?;
         same("the saved output", &saved.sparse_out, t, q.shape())?;
         same("grad_out", grad_out, t, q.shape())?;
         let linear = self.config.scope() != Scope::None;
+        let (tiles, lists, folded) = (saved.tiles, &saved.lists, &saved.linear.folded);
+        let state_elem = folded.elem();
+        let consts = self.kernel_consts(t, state_elem, d, tiles, saved.state_blocks);
         let buffers = &mut Buffers::once(&self.device);
-        let tiles = self.tiles(d);
-        // The forward may have worked on larger tiles, and with a rounded state.
-        let (mask, lists) = if tiles == saved.tiles {
-            (saved.mask.clone(), saved.lists.clone())
-        } else {
-            let mask = self.refine(buffers, "mask", &forward.mask, tiles, lq, k.shape()[2])?;
-            let lists = self.lists_in(buffers, &mask)?;
-            (mask, lists)
-        };
-        let folded = if saved.linear.folded.elem() == Elem::F32 {
-            saved.linear.folded.reshape(saved.linear.state.shape())?
-        } else {
-            self.fold(buffers, "folded", &saved.linear.state, &saved.weights, false, Elem::F32)?
-        };
-        let consts = self.kernel_consts(t, Elem::F32, d, tiles, saved.state_blocks);
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
@@ -77,12 +65,12 @@ impl Sla {
             read(&saved.sparse_out),
             read(grad_out),
             read(&w),
-            read(&folded),
+            read(folded),
             read(&saved.linear.sums),
             write(&mut delta),
             write(&mut delta_linear),
             write(&mut rden),
-            eps,
+            eps.clone(),
         ];
         run(&self.device, &sla_backward::sla_bwd_pre, &consts, &args)?;
         drop(args);
@@ -98,62 +86,45 @@ impl Sla {
             read(&lists.index),
             read(&lists.count),
             read(&w),
-            read(&folded),
+            read(folded),
             read(&saved.linear.sums),
-            read(&delta_linear),
-            read(&rden),
+            write(&mut delta_linear),
+            write(&mut rden),
             write(&mut grad_q),
             scale.clone(),
+            eps,
         ];
         run(&self.device, &sla_backward::sla_bwd_dq, &consts, &args)?;
         drop(args);
 
-        let (grad_state, grad_sums, projection, bias) = if linear {
-            let m = saved.state_mask.shape()[2];
-            let mut grad_folded = self.zeros(&[b, h, m, p, d, d])?;
-            let mut grad_sums = self.zeros(&[b, h, m, p, d])?;
-            let mut consts = self.linear_consts(t, d);
-            consts.extend([STATE_ELEM, size("BQ", saved.state_blocks.q)]);
-            let args = [
-                read(q),
-                read(grad_out),
-                read(&w),
-                read(&delta_linear),
-                read(&rden),
-                write(&mut grad_folded),
-                write(&mut grad_sums),
-            ];
-            run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
-            drop(args);
-            let columns = saved.state_mask.transpose(2, 3)?;
-            let (grad_folded, grad_sums_all) = if self.config.scope() == Scope::All {
-                (
-                    self.gather_states(buffers, "grad_folded", &grad_folded, &columns)?,
-                    self.gather_states(buffers, "sums", &grad_sums, &columns)?,
-                )
-            } else {
-                (grad_folded, grad_sums)
-            };
-            let grad_h = self.fold(buffers, "grad_h", &grad_folded, &saved.weights, true, Elem::F32)?;
-            let projection = self.weight_grad(buffers, &grad_folded, &saved.linear.state)?;
-            let bias = self.bias_grad(buffers, grad_out)?;
-            if self.config.scope() == Scope::All {
-                (grad_h, grad_sums_all, projection, bias)
-            } else {
-                let state = self.gather_states(buffers, "state", &grad_h, &columns)?;
-                (state, self.gather_states(buffers, "sums", &grad_sums_all, &columns)?, projection, bias)
+        let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
+        let (projection, bias) = if linear {
+            let (grad_h, grad_sums, projection) =
+                self.state_grads(buffers, q, grad_out, [&delta_linear, &rden], saved, state_elem)?;
+            let mut consts = consts.clone();
+            consts.push(size("SPLIT", if state_elem == Elem::F32 { 1 } else { 2 }));
+            // Where all blocks share a state, tiles need not be those of the sparse part.
+            let tall = state_elem != Elem::F32 && self.config.scope() == Scope::All;
+            if tall {
+                consts.retain(|(name, _)| *name != "BK");
+                consts.push(size("BK", 128));
             }
+            let args = [
+                read(k),
+                read(v),
+                read(&w),
+                read(&grad_h),
+                read(&grad_sums),
+                write(&mut grad_k),
+                write(&mut grad_v),
+            ];
+            run(&self.device, &sla_backward::sla_bwd_linear, &consts, &args)?;
+            (projection, self.bias_grad(buffers, grad_out)?)
         } else {
-            (
-                self.zeros(&[b, h, 1, p, d, d])?,
-                self.zeros(&[b, h, 1, p, d])?,
-                self.zeros(&[d, d])?,
-                self.zeros(&[d])?,
-            )
+            (self.zeros(&[d, d])?, self.zeros(&[d])?)
         };
 
-        let lists = self.lists(&mask.transpose(2, 3)?)?;
-        let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
+        let lists = self.lists(&saved.mask.transpose(2, 3)?)?;
         let args = [
             read(q),
             read(k),
@@ -163,9 +134,6 @@ impl Sla {
             read(&delta),
             read(&lists.index),
             read(&lists.count),
-            read(&w),
-            read(&grad_state),
-            read(&grad_sums),
             write(&mut grad_k),
             write(&mut grad_v),
             scale,
@@ -173,6 +141,61 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_dkdv, &consts, &args)?;
         drop(args);
         Ok(Grads { q: grad_q, k: grad_k, v: grad_v, projection, bias })
+    }
+
+    /// The gradients of the states that key blocks get, `dH` (in `s`, halves as two terms) and `dZ`, and that of the projection.
+    #[allow(clippy::too_many_arguments)]
+    fn state_grads(
+        &self,
+        buffers: &mut Buffers,
+        q: &DynTensor,
+        grad_out: &DynTensor,
+        [delta_linear, rden]: [&DynTensor; 2],
+        saved: &Saved,
+        s: Elem,
+    ) -> Result<(DynTensor, DynTensor, DynTensor), RuntimeError> {
+        let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
+        let (p, all) = (self.parts(), self.config.scope() == Scope::All);
+        let m = saved.state_mask.shape()[2];
+        // In f32 a state leaves a thread no registers for a loop.
+        let grouped = all && s != Elem::F32;
+        let groups = if grouped { (PROGRAMS / (b * h * p)).clamp(1, m) } else { m };
+        let mut grad_folded = self.zeros(&[b, h, groups, p, d, d])?;
+        let mut grad_sums = self.zeros(&[b, h, groups, p, d])?;
+        let mut consts = self.linear_consts(q.elem(), d);
+        consts.extend([elem("S", s), size("BQ", saved.state_blocks.q), switch("GROUPED", grouped)]);
+        let w = self.phi_weight(buffers, h, d, &saved.weights)?;
+        let args = [
+            read(q),
+            read(grad_out),
+            read(&w),
+            read(delta_linear),
+            read(rden),
+            write(&mut grad_folded),
+            write(&mut grad_sums),
+        ];
+        run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
+        drop(args);
+        let columns = saved.state_mask.transpose(2, 3)?;
+        if all {
+            grad_folded = self.gather_states(buffers, "grad folded", &grad_folded, &columns)?;
+        }
+        let projection = self.weight_grad(buffers, &grad_folded, &saved.linear.state)?;
+        let mut grad_h = self.fold(buffers, "grad state", &grad_folded, &saved.weights, true, Elem::F32)?;
+        if !all {
+            grad_h = self.gather_states(buffers, "summed grad state", &grad_h, &columns)?;
+        }
+        let grad_sums = self.gather_states(buffers, "grad sums", &grad_sums, &columns)?;
+        let (n, count) = (grad_h.shape()[2], grad_h.count() / (d * d));
+        if s == Elem::F32 {
+            return Ok((grad_h.reshape(&[b, h, n, p * d, d])?, grad_sums, projection));
+        }
+        let mut terms = self.of(s, &[count, 2 * d, d])?;
+        let grad_h = grad_h.reshape(&[count, d, d])?;
+        let args = [read(&grad_h), write(&mut terms)];
+        run(&self.device, &projection::split_state, &[elem("S", s), size("D", d)], &args)?;
+        drop(args);
+        Ok((terms.reshape(&[b, h, n, p * 2 * d, d])?, grad_sums, projection))
     }
 
     /// `Σ dH'ᵀ H` over every state.

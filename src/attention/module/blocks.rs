@@ -4,7 +4,7 @@ use super::Sla;
 use super::buffers::Buffers;
 use super::run::{elem, int, read, run, size, switch, write};
 use super::shapes::rank_4;
-use crate::attention::config::FeatureMap;
+use crate::attention::config::{FeatureMap, Scope};
 use crate::kernels::{mask_lists, router};
 use sla_codegen::{Arch, Target};
 use sla_dsl::ir::Elem;
@@ -27,6 +27,9 @@ pub(super) struct Tiles {
     pub q: usize,
     pub k: usize,
 }
+
+/// With fewer keys the linear branch stays in f32.
+pub(super) const FEW_KEYS: usize = 64;
 
 /// Edge of the score tiles.
 const TILE: usize = 64;
@@ -110,37 +113,37 @@ impl Sla {
     }
 
     /// The tiles that kernels of attention use: the configured blocks, or 64 by 64 where a GPU has not the registers for more (more than 64
-    /// features).
-    pub(super) fn tiles(&self, d: usize) -> Tiles {
+    /// features, and no roles that have a multiprocessor's registers to themselves).
+    pub(super) fn tiles(&self, elem: Elem, d: usize, keys: usize) -> Tiles {
         let blocks = self.config.blocks();
-        if self.device.space() != Space::Host && d * self.parts() > 64 {
+        let linear = self.config.scope() != Scope::None;
+        let roles = self.on_hopper() && elem.is_half() && (self.halves(elem, keys) || !linear);
+        if self.device.space() != Space::Host && d * self.parts() > 64 && !roles {
             return Tiles { q: 64, k: 64 };
         }
         Tiles { q: blocks.q(), k: blocks.k() }
     }
 
-    /// The tiles of the forward: those of attention, or the configured blocks where it runs by roles.
-    pub(super) fn forward_tiles(&self, elem: Elem, d: usize) -> Tiles {
-        let blocks = self.config.blocks();
-        if self.by_roles(elem) { Tiles { q: blocks.q(), k: blocks.k() } } else { self.tiles(d) }
-    }
-
-    /// Whether the forward runs by roles: in bf16 on Hopper, unless features are projected. In f16 a state does not fit the type's range.
-    fn by_roles(&self, elem: Elem) -> bool {
+    fn on_hopper(&self) -> bool {
         self.device.target() == Some(Target::Cuda(Arch::Sm90a))
-            && elem == Elem::BF16
-            && self.config.phi() != FeatureMap::Hedgehog
     }
 
-    /// The type in which the forward multiplies features by states: halves where it runs by roles.
-    pub(super) fn folded_elem(&self, elem: Elem) -> Elem {
-        if self.by_roles(elem) { Elem::BF16 } else { Elem::F32 }
+    /// Whether the linear branch multiplies in halves: in bf16, of which a state does not leave the range, unless its features are projected or keys are so few
+    /// that gradients all but cancel.
+    fn halves(&self, elem: Elem, keys: usize) -> bool {
+        let can = elem == Elem::BF16 && self.config.phi() != FeatureMap::Hedgehog && keys >= FEW_KEYS;
+        can && self.half_states.unwrap_or_else(|| self.on_hopper())
+    }
+
+    /// The type in which features are multiplied by states.
+    pub(super) fn folded_elem(&self, elem: Elem, keys: usize) -> Elem {
+        if self.halves(elem, keys) { elem } else { Elem::F32 }
     }
 
     /// The blocks that have a state each: the configured ones, or the tiles where a GPU has not the shared memory for more (f32 at D = 128).
-    pub(super) fn state_blocks(&self, elem: Elem, d: usize) -> Tiles {
+    pub(super) fn state_blocks(&self, elem: Elem, d: usize, keys: usize) -> Tiles {
         let blocks = self.config.blocks();
-        if elem == Elem::F32 { self.tiles(d) } else { Tiles { q: blocks.q(), k: blocks.k() } }
+        if elem == Elem::F32 { self.tiles(elem, d, keys) } else { Tiles { q: blocks.q(), k: blocks.k() } }
     }
 
     /// The mask over `tiles`, which divide the configured blocks: every part of a block has the block's class.

@@ -40,7 +40,7 @@ pub struct Inferred {
 #[derive(Clone, Debug)]
 pub struct Saved {
     pub(super) sparse_out: DynTensor,
-    /// The mask over the tiles that the forward worked on.
+    /// The mask over the tiles that the kernels of attention work on.
     pub(super) mask: DynTensor,
     pub(super) tiles: Tiles,
     /// The mask over the blocks that have a state each.
@@ -50,9 +50,6 @@ pub struct Saved {
     pub(super) linear: LinearState,
     pub(super) weights: Weights,
 }
-
-/// The type in which the backward multiplies features by states.
-pub(super) const STATE_ELEM: (&str, Const) = ("S", Const::Elem(Elem::F32));
 
 impl Sla {
     /// Attention of `q` `[B, H, Lq, D]` over `k`, `v` `[B, H, Lk, D]` (any strides, one element type); routes unless a `mask` is given. Keeps what
@@ -138,11 +135,12 @@ impl Sla {
         let shape = q.shape();
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, d, p) = (shape[0], shape[1], shape[3], self.parts());
-        let s = self.folded_elem(q.elem());
+        let keys_len = k.shape()[2];
+        let s = self.folded_elem(q.elem(), keys_len);
         // Made once for every kernel of this pass and of the backward.
         let w = self.phi_weight(buffers, h, d, weights)?;
         let weights = Weights { phi: Some(w.clone()), ..weights.clone() };
-        let (blocks, state_blocks) = (self.config.blocks(), self.state_blocks(q.elem(), d));
+        let (blocks, state_blocks) = (self.config.blocks(), self.state_blocks(q.elem(), d, keys_len));
         let has_linear = self.config.scope() != Scope::None;
         let keys = match has_linear {
             true => Some(self.key_states(buffers, k, v, state_blocks.k, &weights)?),
@@ -164,7 +162,7 @@ impl Sla {
                 mask
             }
         };
-        let tiles = self.forward_tiles(q.elem(), d);
+        let tiles = self.tiles(q.elem(), d, keys_len);
         let fine = self.refine(buffers, "fine mask", &mask, tiles, q.shape()[2], k.shape()[2])?;
         let state_mask = if tiles == state_blocks {
             fine.clone()

@@ -1,6 +1,6 @@
 //! The linear branch's states: per block, summed for each row or for all, with the projection folded in.
 
-use super::blocks::rows;
+use super::blocks::{FEW_KEYS, rows};
 use super::buffers::Buffers;
 use super::run::{elem, read, run, run_in_warps, size, switch, write};
 use super::{Sla, Weights};
@@ -31,7 +31,7 @@ pub(super) struct KeyStates {
 }
 
 /// Programs that the states of all blocks are summed in: two for each multiprocessor of an H100. The same everywhere, so that results are.
-const PROGRAMS: usize = 264;
+pub(super) const PROGRAMS: usize = 264;
 
 /// Warps of a program that makes a state on a GPU: as few as hold its registers, so that two fit a multiprocessor.
 const WARPS: u32 = 4;
@@ -73,7 +73,7 @@ impl Sla {
             n
         };
         let mut pooled = buffers.take("pooled keys", Elem::F32, &[b, h, n, d])?;
-        let s = self.block_state_elem(k.elem(), weights);
+        let s = self.block_state_elem(k.elem(), l, weights);
         let w = &self.phi_weight(buffers, h, d, weights)?;
         let mut state = buffers.take("block states", s, &[b, h, groups, p, d, d])?;
         let mut sums = buffers.take("block sums", Elem::F32, &[b, h, groups, p, d])?;
@@ -118,10 +118,10 @@ impl Sla {
     }
 
     /// The type of the states of single blocks, where rows choose theirs: halves where matrix instructions then sum them. Their roundings
-    /// are as many as blocks, and average out.
-    fn block_state_elem(&self, elem: Elem, weights: &Weights) -> Elem {
+    /// are as many as blocks, and average out. Few keys make few blocks.
+    fn block_state_elem(&self, elem: Elem, keys: usize, weights: &Weights) -> Elem {
         let chosen = self.config.scope() != Scope::All && weights.projection.is_some();
-        if chosen && elem == Elem::BF16 { elem } else { Elem::F32 }
+        if chosen && elem == Elem::BF16 && keys >= FEW_KEYS { elem } else { Elem::F32 }
     }
 
     /// Sums of states in 16 bits for each row of the mask (one number unless they are to `save`), and the same with the projection folded in.

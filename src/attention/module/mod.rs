@@ -32,6 +32,7 @@ use sla_runtime::{Device, DynTensor, RuntimeError};
 pub struct Sla {
     device: Device,
     config: Config,
+    half_states: Option<bool>,
 }
 
 /// The learned parameters, in f32 on the device. Absent ones are zero (identity for `phi`).
@@ -48,7 +49,14 @@ pub struct Weights {
 impl Sla {
     /// The operator for `config` on `device`.
     pub fn new(device: &Device, config: Config) -> Sla {
-        Sla { device: device.clone(), config }
+        Sla { device: device.clone(), config, half_states: None }
+    }
+
+    /// Whether the linear branch multiplies bf16 inputs by states rounded to bf16 rather than in f32. Without this it does on Hopper, whose fused kernels are
+    /// then faster; elsewhere nothing is gained. Features of two parts stay in f32, and so does a
+    /// problem of fewer than 64 keys, whose gradients all but cancel.
+    pub fn with_half_states(self, yes: bool) -> Sla {
+        Sla { half_states: Some(yes), ..self }
     }
 
     /// Where it runs.

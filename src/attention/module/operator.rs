@@ -13,12 +13,18 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Compiled {
     device: Device,
+    half_states: Option<bool>,
 }
 
 impl Compiled {
     /// The operator on `device`.
     pub fn new(device: Device) -> Compiled {
-        Compiled { device }
+        Compiled { device, half_states: None }
+    }
+
+    /// The same with states in halves or not: [`Sla::with_half_states`].
+    pub fn with_half_states(self, yes: bool) -> Compiled {
+        Compiled { half_states: Some(yes), ..self }
     }
 
     fn upload(&self, array: &Array) -> Result<DynTensor, RuntimeError> {
@@ -34,7 +40,10 @@ impl Compiled {
 
     fn attend(&self, request: &Request) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let inputs = request.inputs();
-        let sla = Sla::new(&self.device, request.config().clone());
+        let mut sla = Sla::new(&self.device, request.config().clone());
+        if let Some(yes) = self.half_states {
+            sla = sla.with_half_states(yes);
+        }
         let (q, k, v) = (self.upload(&inputs.q)?, self.upload(&inputs.k)?, self.upload(&inputs.v)?);
         let weights = Weights {
             projection: self.upload_f32(&inputs.proj_weight)?,

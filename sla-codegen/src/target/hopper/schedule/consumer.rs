@@ -1,15 +1,14 @@
 //! The role that computes: the author's ops in their order, with the loop's products started and waited for as `steps` says.
 //!
-//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, products after it are made one
-//! by one, results are stored. Where no
-//! producers do, it copies to shared memory too, as `own` says.
+//! Here is what surrounds the loop: residents are waited for and given back, the ops before and after are copied, results are stored. Where no
+//! producers do, it copies to shared memory too, as `own` says; products after the loop are the business of `last`.
 
 use super::Rings;
 use super::own::Refill;
 use super::parts::Parts;
 use super::plan::{Copier, Plan};
 use super::programs::{Ahead, Next, advance, programs, some, start};
-use super::shape::{Product, Shape, Source, Staged, is_zero};
+use super::shape::{Product, Shape, Source};
 use super::steps;
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Type, Value};
@@ -52,9 +51,9 @@ pub(super) struct Consumer<'c> {
     /// Where the residents are.
     pub held: Vec<Value>,
     /// Their content.
-    views: Vec<Value>,
+    pub(super) views: Vec<Value>,
     /// The same in registers, for those that the plan wants there.
-    contents: Vec<Option<Value>>,
+    pub(super) contents: Vec<Option<Value>>,
 }
 
 impl Consumer<'_> {
@@ -105,65 +104,35 @@ impl Consumer<'_> {
         w.at(main.loc);
         let init: Vec<Value> = main.operands[2..].iter().map(|&v| w.get(v)).collect();
         let (lo, hi) = (w.get(main.operands[0]), w.get(main.operands[1]));
-        let cond = some(w, lo, hi);
-        let mut out = w.branch(
-            cond,
-            |w| {
-                let (results, flowing) = steps::write(self, w, lo, hi, &init, flowing);
-                results.into_iter().chain(flowing).collect()
-            },
-            |w| {
-                self.release_residents(w, |_| true);
-                init.iter().chain(flowing).copied().collect()
-            },
-        );
+        let mut out = if self.shape.is_straight() {
+            self.release_residents(w, |_| true);
+            init.clone()
+        } else {
+            let cond = some(w, lo, hi);
+            w.branch(
+                cond,
+                |w| {
+                    let (results, flowing) = steps::write(self, w, lo, hi, &init, flowing);
+                    results.into_iter().chain(flowing).collect()
+                },
+                |w| {
+                    self.release_residents(w, |_| true);
+                    init.iter().chain(flowing).copied().collect()
+                },
+            )
+        };
         let flowing = out.split_off(init.len());
         w.known.extend(main.results.iter().copied().zip(out));
         // Here what is read has the stores to arrive in. ptxas keeps such numbers in uniform registers, and waits for them at the end of the
         // straight line of code that they are read in: before the loop that is at once.
         next.look(w);
-        let lasts: Vec<&Staged> = self.shape.residents.iter().filter(|r| r.last).collect();
-        let mut staged: HashSet<Value> = lasts.iter().map(|r| r.value).collect();
-        for &id in &body[at + 1..] {
-            let op = tile.op(id);
-            if let Some(send) = self.shape.sends.iter().position(|&s| s == id) {
-                self.send(w, id, send);
-            } else if let Some(product) = self.shape.last.iter().find(|p| p.op == id) {
-                self.last(w, product);
-            } else if op.code == OpCode::Transpose && staged.contains(&op.operands[0]) {
-                staged.extend(&op.results);
-            } else if !lasts.iter().any(|r| r.loads.contains(&id)) {
-                w.copy(id);
-            }
-        }
+        self.after(w, &body[at + 1..]);
         let held = self.held.iter().enumerate().map(|(i, &c)| advance(w, self.rings.residents[i], c));
         held.collect::<Vec<Value>>().into_iter().chain(flowing).collect()
     }
 
-    /// A product after the loop, from its start to its end. The last one of a resident gives it back.
-    fn last(&mut self, w: &mut Writer<'_>, product: &Product) {
-        let (tile, shape) = (w.tile, self.shape);
-        let op = tile.op(product.op);
-        w.at(op.loc);
-        let Source::Resident(i) = product.b else { return };
-        let first = shape.last.iter().find(|p| p.b == product.b).is_some_and(|p| p.op == product.op);
-        if first {
-            let r = &shape.residents[i];
-            self.views.push(view(w, self.rings.residents[i], self.held[i], r.elem, r.size));
-            self.contents.push(None);
-        }
-        let defs = tile.defs();
-        let acc = op.operands.get(2).filter(|&&v| !is_zero(tile, &defs, v)).map(|&v| w.get(v));
-        let started = self.start(w, std::slice::from_ref(product), &[], &[acc]);
-        let tiles = self.wait(w, &started, 0);
-        w.known.extend(op.results.iter().copied().zip(tiles));
-        if shape.last.iter().rfind(|p| p.b == product.b).is_some_and(|p| p.op == product.op) {
-            w.op(OpCode::Release, &[self.rings.residents[i], self.held[i]], &[], &[]);
-        }
-    }
-
     /// A store through shared memory.
-    fn send(&self, w: &mut Writer<'_>, id: OpId, send: usize) {
+    pub(super) fn send(&self, w: &mut Writer<'_>, id: OpId, send: usize) {
         let op = w.tile.op(id);
         w.at(op.loc);
         let ring = self.rings.staging[self.plan.sends[send]];
@@ -255,7 +224,7 @@ impl Consumer<'_> {
     /// Gives those residents of the loop back for which the condition holds.
     pub fn release_residents(&self, w: &mut Writer<'_>, which: impl Fn(usize) -> bool) {
         for (i, &at) in self.held.iter().enumerate() {
-            if which(i) && !self.shape.residents[i].last {
+            if which(i) && !self.shape.residents[i].last && !self.is_kept(i) {
                 w.op(OpCode::Release, &[self.rings.residents[i], at], &[], &[]);
             }
         }
@@ -263,6 +232,6 @@ impl Consumer<'_> {
 }
 
 /// Waits for a stage.
-fn view(w: &mut Writer<'_>, ring: Value, at: Value, elem: Elem, size: [usize; 2]) -> Value {
+pub(super) fn view(w: &mut Writer<'_>, ring: Value, at: Value, elem: Elem, size: [usize; 2]) -> Value {
     w.one(OpCode::Await, &[ring, at], Type::View(elem, size), &[])
 }

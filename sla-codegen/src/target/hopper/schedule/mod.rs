@@ -24,6 +24,7 @@
 mod consumer;
 mod copies;
 mod in_step;
+mod last;
 mod own;
 mod parts;
 mod plan;
@@ -31,6 +32,7 @@ mod producer;
 mod programs;
 mod shape;
 mod steps;
+mod straight;
 mod writer;
 
 pub use shape::Refusal;
@@ -117,6 +119,7 @@ fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
     passes::cse(&mut tile);
     passes::licm(&mut tile);
     passes::dce(&mut tile);
+    straight::with_empty_loop(&mut tile);
     tile
 }
 

@@ -199,6 +199,10 @@ impl Plan {
             size: s.size,
             stages,
         };
+        // Without steps to copy, the next program's residents are what producers may be ahead by.
+        let ahead: usize = shape.residents.iter().filter(|r| !r.last).map(Staged::bytes).sum();
+        let twice = shape.is_straight() && fixed + ahead <= limit(ctas_per_sm, groups);
+        let held_stages = if twice { 2 } else { 1 };
         let launched = |threads: usize| (REGISTERS / (threads * ctas_per_sm)).min(255) / 8 * 8;
         let bare = warpgroups == 1 && (own || overlapped <= launched(192));
         let least = if groups > 1 { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
@@ -228,7 +232,11 @@ impl Plan {
         let mut producers = if own { Vec::new() } else { producers(kernel, shape, bare, groups) };
         let queue = queue(kernel, shape, options, &mut producers);
         Ok(Plan {
-            residents: shape.residents.iter().map(|s| make(s, 1)).collect(),
+            residents: shape
+                .residents
+                .iter()
+                .map(|s| make(s, if s.last { 1 } else { held_stages }))
+                .collect(),
             in_registers: held,
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
@@ -256,7 +264,7 @@ impl Plan {
 fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> {
     /// Registers of a thread that residents may take.
     const ROOM: usize = 32;
-    let wanted = options.held_in_registers.unwrap_or(shape.warpgroups == 2);
+    let wanted = options.held_in_registers.unwrap_or(shape.warpgroups == 2 && !shape.is_straight());
     let products = || shape.front.iter().chain(&shape.late);
     let mut left = ROOM;
     (0..shape.residents.len())

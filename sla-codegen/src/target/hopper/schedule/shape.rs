@@ -6,7 +6,7 @@
 //! * *residents*: tiles loaded before the loop for its products;
 //! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
 //! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote;
-//! * *last* products: after the loop, of a tile in registers and a resident that is loaded after the loop, which is copied while the loop runs.
+//! * *last* products: after the loop, of a tile in registers or a resident, and a resident that is loaded after the loop (see `last`).
 //!
 //! A kernel of another shape is refused with the reason, and runs on the schedule of every other architecture. Nothing is decided here about stages,
 //! roles or order.
@@ -27,10 +27,19 @@ pub struct Staged {
     pub size: [usize; 2],
     /// Element type: a half.
     pub elem: Elem,
-    /// Whether something other than products reads it.
+    /// Whether something other than products reads it, before the loop or in it.
     pub read: bool,
+    /// Whether what follows the loop reads it, products aside.
+    pub read_after: bool,
     /// Whether it is a resident of last products.
     pub last: bool,
+}
+
+impl Shape {
+    /// Whether its loop has no steps.
+    pub fn is_straight(&self) -> bool {
+        self.streams.is_empty()
+    }
 }
 
 impl Staged {
@@ -109,7 +118,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-type Found<T> = Result<T, Refusal>;
+pub(super) type Found<T> = Result<T, Refusal>;
 
 /// Looks for the shape.
 ///
@@ -119,11 +128,11 @@ pub fn shape(kernel: &Kernel) -> Found<Shape> {
     Finder::new(kernel).find()
 }
 
-struct Finder<'k> {
-    k: &'k Kernel,
-    defs: Vec<Option<OpId>>,
+pub(super) struct Finder<'k> {
+    pub(super) k: &'k Kernel,
+    pub(super) defs: Vec<Option<OpId>>,
     tensors: Vec<TensorUse>,
-    uses: HashMap<Value, Vec<OpId>>,
+    pub(super) uses: HashMap<Value, Vec<OpId>>,
 }
 
 impl<'k> Finder<'k> {
@@ -137,7 +146,7 @@ impl<'k> Finder<'k> {
         Finder { k, defs: k.defs(), tensors: tensor_uses(k), uses }
     }
 
-    fn refuse<T>(&self, id: OpId, reason: impl Into<String>) -> Found<T> {
+    pub(super) fn refuse<T>(&self, id: OpId, reason: impl Into<String>) -> Found<T> {
         Err(Refusal { loc: self.k.op(id).loc, reason: reason.into() })
     }
 
@@ -151,12 +160,15 @@ impl<'k> Finder<'k> {
         let before: HashSet<OpId> = body[..at].iter().copied().collect();
         let dots: Vec<OpId> =
             k.block(region).ops.iter().copied().filter(|&o| k.op(o).code == OpCode::Dot).collect();
-        let rows = dot_size(k, &self.defs, dots[0])[0];
+        let all = || body.iter().copied().filter(|&o| k.op(o).code == OpCode::Dot);
+        let Some(first) = dots.first().copied().or_else(|| all().next()) else {
+            return self.refuse(main, "no matrix product");
+        };
+        let rows = dot_size(k, &self.defs, first)[0];
         let warpgroups = match rows / 64 {
             n @ 1..=4 if rows.is_multiple_of(64) => n as u32,
             _ => {
-                return self
-                    .refuse(dots[0], format!("a product of {rows} rows; it takes 64, 128, 192 or 256"));
+                return self.refuse(first, format!("a product of {rows} rows; it takes 64, 128, 192 or 256"));
             }
         };
         let (slots, late) = self.accumulators(main, &dots)?;
@@ -203,7 +215,7 @@ impl<'k> Finder<'k> {
         self.joined(&streams)?;
         let scalars = self.scalars(&body[..at]);
         let before_last = residents.len();
-        let last = self.last(&body[at + 1..], rows, &mut residents)?;
+        let last = self.last(&body[at + 1..], rows, &before, dots.is_empty(), &mut residents)?;
         let all = self.scalars(&[&body[..at], &body[at + 1..]].concat());
         let wanted: Vec<Value> = residents[before_last..]
             .iter()
@@ -242,12 +254,9 @@ impl<'k> Finder<'k> {
         });
         let none = Refusal { loc: Loc::UNKNOWN, reason: "no matrix product in a loop".to_string() };
         let &(block, first) = dots.first().ok_or(none.clone())?;
-        let holder = k
-            .block(k.body)
-            .ops
-            .iter()
-            .copied()
-            .find(|&o| k.op(o).code == OpCode::For && k.op(o).regions.first() == Some(&block));
+        let loops = || k.block(k.body).ops.iter().copied().filter(|&o| k.op(o).code == OpCode::For);
+        let empty = |o: &OpId| block == k.body && k.op(*o).operands[0] == k.op(*o).operands[1];
+        let holder = loops().find(|o| k.op(*o).regions.first() == Some(&block) || empty(o));
         let Some(main) = holder else {
             return self.refuse(first, "a matrix product outside of a loop over blocks");
         };
@@ -257,51 +266,6 @@ impl<'k> Finder<'k> {
                 .refuse(other, "a matrix product inside another region than the loop that holds the others"),
             None => Ok(main),
         }
-    }
-
-    /// The products after the loop; their second operands become residents.
-    fn last(&self, after: &[OpId], rows: usize, residents: &mut Vec<Staged>) -> Found<Vec<Product>> {
-        let k = self.k;
-        let mut products = Vec::new();
-        for &op in after.iter().filter(|&&o| k.op(o).code == OpCode::Dot) {
-            let [m, n, kk] = dot_size(k, &self.defs, op);
-            if m != rows || !n.is_multiple_of(8) || n > 256 || !kk.is_multiple_of(16) {
-                let reason = format!("a product of [{m}, {kk}] by [{kk}, {n}] after a loop over {rows} rows");
-                return self.refuse(op, reason);
-            }
-            let [left, right] = [0, 1].map(|index| dot_operand(k, &self.defs, op, index));
-            if left.transposed || !k.ty(left.value).elem().is_some_and(Elem::is_half) {
-                return self.refuse(op, "a product after the loop whose first operand is f32, or transposed");
-            }
-            let alone = |s: &Staged| !s.read && s.loads.len() == 1 && after.contains(&s.loads[0]);
-            let Some(staged) = self.staged(right.value).filter(alone) else {
-                let reason = "a product after the loop whose second operand is not loaded for it, after the loop, from a packed and aligned tensor \
-                              of halves";
-                return self.refuse(op, reason);
-            };
-            let at = residents.iter().position(|r| r.value == staged.value).unwrap_or_else(|| {
-                residents.push(Staged { last: true, ..staged });
-                residents.len() - 1
-            });
-            let (a, b) = (Source::Registers(left.value), Source::Resident(at));
-            products.push(Product { op, a, b, turned: [false, right.transposed] });
-        }
-        Ok(products)
-    }
-
-    /// Those of `ops`, in their order, that the values come from.
-    fn needed(&self, ops: &[OpId], values: &[Value]) -> Vec<OpId> {
-        let mut wanted: HashSet<Value> = values.iter().copied().collect();
-        let mut found = Vec::new();
-        for &id in ops.iter().rev() {
-            let op = self.k.op(id);
-            if op.results.iter().any(|r| wanted.contains(r)) {
-                wanted.extend(&op.operands);
-                found.push(id);
-            }
-        }
-        found.reverse();
-        found
     }
 
     /// The carried slots that dots add to, and those dots.
@@ -316,7 +280,7 @@ impl<'k> Finder<'k> {
                 found.push((dot, slot));
             }
         }
-        if found.is_empty() {
+        if found.is_empty() && !dots.is_empty() {
             return self.refuse(main, "no matrix product of the loop adds to a value that it carries");
         }
         // In program order, which is the order of issue.
@@ -415,7 +379,7 @@ impl<'k> Finder<'k> {
     }
 
     /// The tile of a load or of two joined along their rows, if the hardware can copy it to swizzled shared memory.
-    fn staged(&self, value: Value) -> Option<Staged> {
+    pub(super) fn staged(&self, value: Value) -> Option<Staged> {
         let k = self.k;
         let made = self.defs[value.index()]?;
         let op = k.op(made);
@@ -450,7 +414,7 @@ impl<'k> Finder<'k> {
         let part = |&l: &OpId| l != made && users(k.op(l).results[0]).iter().any(|&u| u != made);
         let read = loads.iter().any(part)
             || users(value).iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
-        ok.then_some(Staged { loads, value, size, elem, read, last: false })
+        ok.then_some(Staged { loads, value, size, elem, read, read_after: false, last: false })
     }
 
     /// Joined tiles have no other place than a stage of a ring.
@@ -546,7 +510,23 @@ impl<'k> Finder<'k> {
             && shape[0] == rows
             && shape[1].is_multiple_of(64)
             && self.is_box(op, param, k.ty(op.operands[1]))
-            && (uses.loads, uses.stores, uses.atomics) == (0, 1, 0)
+            && (uses.stores, uses.atomics) == (1, 0)
+            && self.reads_only_what_it_writes(id, uses.loads)
+    }
+
+    /// Whether a program reads of a store's tensor at most what the store overwrites, and that before: each thread has then got what it adds to when the
+    /// warpgroup meets before the copy, and no other program looks at it.
+    fn reads_only_what_it_writes(&self, store: OpId, loads: usize) -> bool {
+        let (k, op) = (self.k, self.k.op(store));
+        let before = k.block(k.body).ops.iter().take_while(|&&o| o != store);
+        let same = |o: &&OpId| {
+            let load = k.op(**o);
+            load.code == OpCode::Load
+                && load.operands[0] == op.operands[0]
+                && load.offsets() == op.offsets()
+                && load.ints("box") == op.ints("box")
+        };
+        before.filter(same).count() == loads
     }
 
     /// Whether the hardware can copy a tile of rank 2 from or to the box of a tensor: a packed and aligned one of at most five axes, whose last one the
