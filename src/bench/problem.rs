@@ -97,7 +97,7 @@ impl Problem {
         let steps = steps(&case.work, case.pass);
         let mut problem = Problem { case, steps, lists, tensors, whole, device, started: false };
         if case.pass == Pass::Bwd && problem.whole.is_none() {
-            problem.make(&["out", "lse", "no_weight", "no_state", "no_sums"])?;
+            problem.make(&["out", "lse", "no_weight", "no_state", "no_sums", "no_rows", "no_other_rows"])?;
         }
         problem.clear()?;
         Ok(problem)
@@ -285,7 +285,7 @@ impl Problem {
         let mut written: HashMap<&str, &mut DynTensor> = HashMap::new();
         let mut read: HashMap<&str, &DynTensor> = HashMap::new();
         for (&name, tensor) in &mut self.tensors {
-            if step.writes().any(|w| w == name) {
+            if step.lends().any(|w| w == name) {
                 written.insert(name, tensor);
             } else {
                 read.insert(name, tensor);
@@ -293,7 +293,9 @@ impl Problem {
         }
         let arg = |given: &Given| match given {
             Given::Read(name) => read.get(name).map(|t| Arg::Tensor(t.lend())),
-            Given::Write(name) => written.remove(name).map(|t| Arg::Tensor(t.lend_mut())),
+            Given::Write(name) | Given::Unwritten(name) => {
+                written.remove(name).map(|t| Arg::Tensor(t.lend_mut()))
+            }
             Given::Scale => Some(Arg::Scalar(Scalar::Float(scale))),
             Given::Zero => Some(Arg::Scalar(Scalar::Float(0.0))),
         };

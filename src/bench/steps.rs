@@ -20,13 +20,15 @@ pub enum Given {
     Read(&'static str),
     /// A tensor to write.
     Write(&'static str),
+    /// A tensor that a kernel with a linear branch would write, and this one leaves alone.
+    Unwritten(&'static str),
     /// What logits are multiplied by.
     Scale,
     /// 0.
     Zero,
 }
 
-use Given::{Read, Scale, Write, Zero};
+use Given::{Read, Scale, Unwritten, Write, Zero};
 
 /// One kernel.
 #[derive(Clone, Copy)]
@@ -118,8 +120,8 @@ const SPARSE_BACKWARD: &[Step] = &[
             Read("no_weight"),
             Read("no_state"),
             Read("no_sums"),
-            Write("no_rows"),
-            Write("no_other_rows"),
+            Unwritten("no_rows"),
+            Unwritten("no_other_rows"),
             Write("grad_q"),
             Scale,
             Zero,
@@ -163,6 +165,14 @@ impl Step {
     pub fn writes(&self) -> impl Iterator<Item = &'static str> {
         self.args.iter().filter_map(|given| match given {
             Write(name) => Some(*name),
+            _ => None,
+        })
+    }
+
+    /// The tensors that are lent to be written: those, and what is left alone.
+    pub fn lends(&self) -> impl Iterator<Item = &'static str> {
+        self.args.iter().filter_map(|given| match given {
+            Write(name) | Unwritten(name) => Some(*name),
             _ => None,
         })
     }

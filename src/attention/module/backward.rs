@@ -25,7 +25,7 @@ pub struct Grads {
     pub bias: DynTensor,
 }
 
-/// States per partial sum of the projection's gradient.
+/// States per partial sum of the projection's gradient, where there are many.
 const CHUNK: usize = 8;
 
 impl Sla {
@@ -159,7 +159,7 @@ impl Sla {
         let m = saved.state_mask.shape()[2];
         // In f32 a state leaves a thread no registers for a loop.
         let grouped = all && s != Elem::F32;
-        let groups = if grouped { (PROGRAMS / (b * h * p)).clamp(1, m) } else { m };
+        let groups = if grouped { (PROGRAMS / (b * h * p).max(1)).clamp(1, m.max(1)) } else { m };
         let mut grad_folded = self.zeros(&[b, h, groups, p, d, d])?;
         let mut grad_sums = self.zeros(&[b, h, groups, p, d])?;
         let mut consts = self.linear_consts(q.elem(), d);
@@ -207,10 +207,11 @@ impl Sla {
     ) -> Result<DynTensor, RuntimeError> {
         let d = state.shape()[state.shape().len() - 1];
         let count = state.count() / (d * d);
-        let chunks = count.div_ceil(CHUNK);
+        let chunk = if count < PROGRAMS { 1 } else { CHUNK };
+        let chunks = count.div_ceil(chunk);
         let mut partial = self.zeros(&[chunks, d, d])?;
         let (grad, state) = (grad_folded.reshape(&[count, d, d])?, state.reshape(&[count, d, d])?);
-        let consts = [elem("E", state.elem()), size("D", d), size("CHUNK", CHUNK)];
+        let consts = [elem("E", state.elem()), size("D", d), size("CHUNK", chunk)];
         run(
             &self.device,
             &projection::weight_grad,
@@ -229,6 +230,8 @@ impl Sla {
         let mut partial = self.zeros(&[b, h, m, d])?;
         let consts = [elem("T", grad_out.elem()), size("BQ", bq), size("D", d)];
         run(&self.device, &projection::bias_grad, &consts, &[read(grad_out), write(&mut partial)])?;
-        Ok(self.total(buffers, "bias", &partial.reshape(&[1, b * h * m, d])?)?.reshape(&[d])?)
+        // In two steps, as one program for all rows would be long.
+        let heads = self.total(buffers, "bias of heads", &partial.reshape(&[b * h, m, d])?)?;
+        Ok(self.total(buffers, "bias", &heads.reshape(&[1, b * h, d])?)?.reshape(&[d])?)
     }
 }
