@@ -159,8 +159,16 @@ impl Plan {
             None if options.ctas_per_sm.is_some() => 1,
             // Two blocks of threads would have two warpgroups of producers, and less for each consumer.
             None if shape.warpgroups == 1 && overlapped > REGISTERS / (2 * 192) && fits(1, 2) >= 2 => 2,
-            // Four consumers hide each other's softmax better than two, where so few registers do: lists of 128 rows with 64 columns.
-            None if shape.warpgroups == 2 && is_list(kernel, shape) && small && fits(1, 2) >= 4 => 2,
+            // Four consumers hide each other's softmax better than two, where so few registers do: lists of 128 rows with 64 columns. What products after
+            // the loop are made of takes more.
+            None if shape.warpgroups == 2
+                && shape.last.is_empty()
+                && is_list(kernel, shape)
+                && small
+                && fits(1, 2) >= 4 =>
+            {
+                2
+            }
             None => 1,
         };
         let warpgroups = shape.warpgroups * groups as u32;
