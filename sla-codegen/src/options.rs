@@ -146,7 +146,8 @@ pub struct Options {
     pub ctas_per_sm: Option<u32>,
     /// Groups of roles in a block of threads, each with programs and rings of its own; chosen by the schedule when absent.
     pub groups: Option<u32>,
-    /// Whether tiles that a loop's products read all along as first operands are held in registers; chosen by the schedule when absent.
+    /// Whether tiles that a loop's products read all along as first operands are held in registers: if so, as many as there is room for; chosen by
+    /// the schedule when absent.
     pub held_in_registers: Option<bool>,
     /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; they do not when absent.
     pub pair: Option<bool>,

@@ -332,10 +332,11 @@ pub fn sla_bwd_dkdv<
             exists = i < q.len();
             i = i.min(q.len() - 1);
         }
-        let mut p = exp2(dot(kt, q[i].t()) * c - lse[i].unsqueeze(0));
+        let mut l = lse[i].unsqueeze(0);
         if BQ > SUB {
-            p = select(exists, p, 0.0);
+            l = select(exists, l, INF);
         }
+        let p = exp2(dot(kt, q[i].t()) * c - l);
         dv += dot(p.cast::<T>(), g[i]);
         let ds = p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0));
         dk += dot(ds.cast::<T>(), q[i]);

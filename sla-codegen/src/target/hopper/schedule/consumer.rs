@@ -12,7 +12,8 @@ use super::shape::{Product, Shape, Source};
 use super::steps;
 use super::writer::Writer;
 use sla_dsl::ir::{Attr, Elem, OpCode, OpId, Type, Value};
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 /// Writes the role.
 pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
@@ -36,6 +37,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
                 held: held.to_vec(),
                 views: vec![],
                 contents: vec![],
+                awaited: RefCell::default(),
             };
             consumer.program(w, flowing, &known, next)
         });
@@ -54,6 +56,8 @@ pub(super) struct Consumer<'c> {
     pub(super) views: Vec<Value>,
     /// The same in registers, for those that the plan wants there.
     pub(super) contents: Vec<Option<Value>>,
+    /// The stages of streams that were waited for, by stream and place: once is enough.
+    pub(super) awaited: RefCell<HashMap<(usize, Value), Value>>,
 }
 
 impl Consumer<'_> {
@@ -132,10 +136,10 @@ impl Consumer<'_> {
     }
 
     /// A store through shared memory.
-    pub(super) fn send(&self, w: &mut Writer<'_>, id: OpId, send: usize) {
+    pub(super) fn send(&self, w: &mut Writer<'_>, id: OpId, staging: usize) {
         let op = w.tile.op(id);
         w.at(op.loc);
-        let ring = self.rings.staging[self.plan.sends[send]];
+        let ring = self.rings.staging[staging];
         let mut operands = vec![w.get(op.operands[0]), w.get(op.operands[1]), ring];
         operands.extend(op.offsets().iter().map(|&v| w.get(v)));
         w.op(OpCode::Send, &operands, &[], &[("box", Attr::Ints(op.ints("box").to_vec()))]);
@@ -149,7 +153,6 @@ impl Consumer<'_> {
         at: &[Value],
         accumulators: &[Option<Value>],
     ) -> Vec<Value> {
-        let mut views: Vec<Option<Value>> = vec![None; self.shape.streams.len()];
         let mut started = Vec::new();
         for (p, acc) in products.iter().zip(accumulators) {
             let op = w.tile.op(p.op);
@@ -160,15 +163,7 @@ impl Consumer<'_> {
                     Source::Registers(v) => w.get(v),
                     Source::Resident(i) if index == 0 => self.contents[i].unwrap_or(self.views[i]),
                     Source::Resident(i) => self.views[i],
-                    Source::Stream(i) => match views[i] {
-                        Some(v) => v,
-                        None => {
-                            let s = &self.shape.streams[i];
-                            let v = view(w, self.rings.streams[i], at[i], s.elem, s.size);
-                            views[i] = Some(v);
-                            v
-                        }
-                    },
+                    Source::Stream(i) => self.stage(w, i, at[i]),
                 });
             }
             operands.extend(acc);
@@ -180,6 +175,46 @@ impl Consumer<'_> {
             started.push(w.one(OpCode::Mma, &operands, Type::Pending(Elem::F32, size), &attrs));
         }
         started
+    }
+
+    /// The stage of a stream at a place, waited for. Sound to wait only once at a place: stages are given back after their last use, and a step's
+    /// places are values of its own region.
+    fn stage(&self, w: &mut Writer<'_>, stream: usize, at: Value) -> Value {
+        if let Some(&known) = self.awaited.borrow().get(&(stream, at)) {
+            return known;
+        }
+        let s = &self.shape.streams[stream];
+        let v = view(w, self.rings.streams[stream], at, s.elem, s.size);
+        self.awaited.borrow_mut().insert((stream, at), v);
+        v
+    }
+
+    /// Whether an op of the loop loads a line.
+    pub fn is_line(&self, op: OpId) -> bool {
+        self.shape.streams.iter().any(|s| s.is_line() && s.loads.contains(&op))
+    }
+
+    /// Waits for the lines of a step.
+    pub fn await_lines(&self, w: &mut Writer<'_>, at: &[Value]) {
+        for i in (0..at.len()).filter(|&i| self.shape.streams[i].is_line()) {
+            self.stage(w, i, at[i]);
+        }
+    }
+
+    /// Copies ops of the loop for the step whose streams are at these places; lines are read where the author loads them.
+    pub fn copy(&self, w: &mut Writer<'_>, ops: &[OpId], at: &[Value]) {
+        for &id in ops {
+            let line = self.shape.streams.iter().position(|s| s.is_line() && s.loads.contains(&id));
+            let Some(i) = line else {
+                w.copy(id);
+                continue;
+            };
+            w.at(w.tile.op(id).loc);
+            let value = self.shape.streams[i].value;
+            let stage = self.stage(w, i, at[i]);
+            let tile = w.one(OpCode::Read, &[stage], w.tile.ty(value).clone(), &[]);
+            w.known.insert(value, tile);
+        }
     }
 
     /// Waits until at most `left` groups are in flight; gives the tiles of these products.

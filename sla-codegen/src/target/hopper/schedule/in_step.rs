@@ -13,7 +13,7 @@
 use super::consumer::Consumer;
 use super::steps::Loop;
 use super::writer::Writer;
-use sla_dsl::ir::{BlockId, Kernel, OpId, Value};
+use sla_dsl::ir::{BlockId, Kernel, Op, OpId, Value};
 
 /// Products in flight, oldest first: what the author calls the result, and what it is here.
 struct Flight<'f, 'c> {
@@ -47,6 +47,12 @@ fn reads(k: &Kernel, id: OpId, v: Value) -> bool {
     k.op(id).operands.contains(&v) || k.op(id).regions.iter().any(nested)
 }
 
+/// Whether an op's results are made of rows and numbers alone, or repeat a row.
+fn is_row(k: &Kernel, op: &Op) -> bool {
+    let row = |&v: &Value| k.ty(v).shape().is_none_or(|s| s.first() == Some(&1));
+    op.regions.is_empty() && op.operands.iter().all(row)
+}
+
 impl Loop<'_, '_> {
     /// Writes the loop from `lo` on; `init` are the carried values by slot, `flowing` the places of the streams.
     pub(super) fn in_step(
@@ -65,16 +71,32 @@ impl Loop<'_, '_> {
         let result = |w: &Writer<'_>, op: OpId| w.tile.op(op).results[0];
         let started = c.start(w, &c.shape.front, at, &vec![None; c.shape.front.len()]);
         let results: Vec<Value> = c.shape.front.iter().map(|p| result(w, p.op)).collect();
+        // All waits for stages come first: what is read from memory after them (list entries) then has the first product's time to arrive in, since
+        // ptxas waits for such numbers where a straight line of code ends.
+        c.await_lines(w, at);
         let mut flight = Flight { c, running: results.into_iter().zip(started).collect() };
+        // Lines are read where their numbers meet a product's, since each takes registers from there on.
+        let mut put_off: Vec<OpId> = Vec::new();
         for &id in &c.parts.in_order {
+            let of = |v: &Value| put_off.iter().any(|&d| w.tile.op(d).results.contains(v));
+            let meets = flight.running.iter().any(|&(result, _)| reads(w.tile, id, result));
+            let op = w.tile.op(id);
+            let follows = op.operands.iter().any(of);
+            if c.is_line(id) || follows && !meets && is_row(w.tile, op) {
+                put_off.push(id);
+                continue;
+            }
             flight.wait_for_operands(w, id);
+            if follows {
+                c.copy(w, &std::mem::take(&mut put_off), at);
+            }
             match c.shape.late.iter().find(|p| p.op == id) {
                 Some(product) => {
                     let to = w.get(w.tile.op(id).operands[2]);
                     let started = c.start(w, std::slice::from_ref(product), at, &[Some(to)]);
                     flight.running.push((result(w, id), started[0]));
                 }
-                None => w.copy(id),
+                None => c.copy(w, &[id], at),
             }
         }
         let all: Vec<usize> = (0..at.len()).collect();

@@ -114,8 +114,9 @@ impl Consumer<'_> {
         let mut staged: HashSet<Value> = lasts.iter().map(|r| r.value).collect();
         for &id in ops {
             let op = tile.op(id);
-            if let Some(send) = shape.sends.iter().position(|&s| s == id) {
-                self.send(w, id, send);
+            let send = shape.sends.iter().position(|&s| s == id);
+            if let Some(&staging) = send.and_then(|send| self.plan.sends.get(send)) {
+                self.send(w, id, staging);
             } else if let Some(product) = shape.last.iter().find(|p| p.op == id) {
                 self.last(w, product);
             } else if op.code == OpCode::Transpose && staged.contains(&op.operands[0]) {

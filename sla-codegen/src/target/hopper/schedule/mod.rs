@@ -42,7 +42,7 @@ use crate::{GridKind, Options};
 use plan::{Copier, Plan, RingPlan};
 use programs::Source;
 use shape::{Shape, shape};
-use sla_dsl::ir::{Attr, Kernel, OpCode, Type, Value};
+use sla_dsl::ir::{Attr, Elem, Kernel, OpCode, Type, Value};
 use writer::Writer;
 
 /// A scheduled kernel, with what its launch needs to know.
@@ -127,7 +127,7 @@ fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
     let mut w = Writer::new(tile);
     let mut rings = Rings {
         residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
-        streams: plan.streams.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
+        streams: plan.streams.iter().map(|r| ring(&mut w, r, arrivals(r, shape.warpgroups))).collect(),
         staging: plan.staging.iter().map(|r| ring(&mut w, r, 0)).collect(),
         programs: Source { queue: None, groups: plan.groups > 1 },
     };
@@ -137,6 +137,11 @@ fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
     }
     consumer::write(&mut w, shape, &rings, plan);
     w.out
+}
+
+/// Arrivals that empty a stage: one of each warpgroup, and of each warp where it is a line, which every warp reads for itself.
+fn arrivals(r: &RingPlan, warpgroups: u32) -> u32 {
+    if r.elem == Elem::F32 { 4 * warpgroups } else { warpgroups }
 }
 
 /// The rings of a scheduled kernel, in the order of the shape's lists.

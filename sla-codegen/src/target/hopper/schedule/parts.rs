@@ -24,7 +24,7 @@ pub struct Parts {
     pub yields: Vec<Value>,
     /// Streams that front products read.
     pub front: Vec<usize>,
-    /// Streams that late products read.
+    /// Streams that late products read, and lines: what is made of these is in first operands of late products.
     pub late: Vec<usize>,
     /// Residents that late products read.
     pub late_residents: Vec<usize>,
@@ -48,9 +48,10 @@ impl Parts {
         }
         let makers: HashSet<OpId> =
             left.iter().filter_map(|&v| in_loop(v)).filter(|&d| tile.op(d).code == OpCode::Cast).collect();
+        let tiles = || shape.streams.iter().filter(|s| !s.is_line());
         let staging: HashSet<OpId> =
-            shape.streams.iter().flat_map(|s| s.loads.iter().copied().chain(defs[s.value.index()])).collect();
-        let staged = shape.streams.iter().chain(&shape.residents).map(|s| s.value);
+            tiles().flat_map(|s| s.loads.iter().copied().chain(defs[s.value.index()])).collect();
+        let staged = tiles().chain(&shape.residents).map(|s| s.value);
         let mut views: HashSet<Value> = staged.collect();
         let (mut middle, mut pack, mut before_late) = (Vec::new(), Vec::new(), Vec::new());
         let mut in_order = Vec::new();
@@ -91,7 +92,9 @@ impl Parts {
             others: (0..yields.len()).filter(|s| !shape.slots.contains(s)).collect(),
             yields,
             front: streams(&front),
-            late: streams(&late),
+            late: (0..shape.streams.len())
+                .filter(|&i| shape.streams[i].is_line() || late.contains(&Source::Stream(i)))
+                .collect(),
             late_residents: (0..shape.residents.len())
                 .filter(|&i| late.contains(&Source::Resident(i)))
                 .collect(),

@@ -26,12 +26,14 @@ const OTHER_REGISTERS: usize = 40;
 /// one, and keeps a few where registers stay as launched.
 const FEWEST_OTHERS: usize = 24;
 const FEWEST_OTHERS_AS_LAUNCHED: usize = 32;
-/// The fewest registers that `setmaxnreg` leaves a producer, which do for a role of one stream; those that do for two streams; and more than any needs.
+/// The fewest registers that `setmaxnreg` leaves a producer, which do for a role of one stream; those that do for several streams; and more than any needs.
 const FEWEST_OF_PRODUCERS: u32 = 24;
 const FEWEST_OF_SHARED: u32 = 32;
 const MOST_OF_PRODUCERS: u32 = 40;
 /// Most consumer warpgroups of a block of threads: with one more that copies, 96 registers a thread are launched, and 112 remain for each consumer.
 const MAX_CONSUMERS: u32 = 4;
+/// Registers of a thread that residents may take, unless more is asked for.
+const RESIDENT_REGISTERS: usize = 32;
 /// Most blocks of self-loading warpgroups on a multiprocessor.
 const MAX_OWN: usize = 3;
 /// Programs that may be drawn before they are run: the one that is run, the next one, and one on the way.
@@ -87,7 +89,7 @@ pub struct Plan {
     pub streams: Vec<RingPlan>,
     /// One for each size of tile that is sent.
     pub staging: Vec<RingPlan>,
-    /// For each send, its staging ring.
+    /// For each send, its staging ring; none where results are stored from registers.
     pub sends: Vec<usize>,
     /// Through which programs are drawn, and the arrivals that empty a stage of it; `None` where their order is static.
     pub queue: Option<(RingPlan, u32)>,
@@ -108,6 +110,9 @@ pub struct Plan {
     /// Blocks of threads on one multiprocessor.
     pub ctas_per_sm: u32,
 }
+
+/// Registers of a line in a consumer, besides those of its numbers, which are read where they are used: its places in the ring, two steps' of them.
+const LINE_REGISTERS: usize = 12;
 
 /// Registers of a producer's and of a consumer's threads, by consumer warpgroups and blocks of threads on a multiprocessor. The sum over the
 /// warpgroups does not exceed what the launch gives: for one block 168 a thread for three warpgroups, 128 for four, 96 for five. A producer has at least
@@ -136,9 +141,9 @@ impl Plan {
                 format!("a product of {rows} rows, and a warpgroup that copies for itself multiplies 64");
             return Err(Refusal { loc, reason });
         }
-        let sends = staging(kernel, shape);
-        let mut held = in_registers(kernel, shape, options);
-        let fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
+        let mut sends = staging(kernel, shape);
+        let mut held = in_registers(kernel, shape, options, RESIDENT_REGISTERS);
+        let mut fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
             + sends.0.iter().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
         let step: usize = shape.streams.iter().map(Staged::bytes).sum();
@@ -148,7 +153,11 @@ impl Plan {
             let block = block.min(options.shared.map_or(usize::MAX, |s| s as usize));
             if groups > 1 { block / groups / 1024 * 1024 } else { block }
         };
-        let fits = |ctas: usize, groups: usize| limit(ctas, groups).saturating_sub(fixed) / step.max(1);
+        let lines = shape.streams.iter().any(Staged::is_line);
+        let sent = sends.0.iter().map(bytes).sum::<usize>();
+        let fits = |fixed: usize, ctas: usize, groups: usize| {
+            limit(ctas, groups).saturating_sub(fixed) / step.max(1)
+        };
         let overlapped = overlapped_registers(kernel, shape);
         let none = vec![false; shape.residents.len()];
         let small = registers_held(kernel, shape, &none) + FEWEST_OTHERS
@@ -158,14 +167,19 @@ impl Plan {
             Some(n) => n as usize,
             None if options.ctas_per_sm.is_some() => 1,
             // Two blocks of threads would have two warpgroups of producers, and less for each consumer.
-            None if shape.warpgroups == 1 && overlapped > REGISTERS / (2 * 192) && fits(1, 2) >= 2 => 2,
+            None if shape.warpgroups == 1
+                && overlapped > REGISTERS / (2 * 192)
+                && fits(if lines { fixed - sent } else { fixed }, 1, 2) >= 2 =>
+            {
+                2
+            }
             // Four consumers hide each other's softmax better than two, where so few registers do: lists of 128 rows with 64 columns. What products after
             // the loop are made of takes more.
             None if shape.warpgroups == 2
                 && shape.last.is_empty()
                 && is_list(kernel, shape)
                 && small
-                && fits(1, 2) >= 4 =>
+                && fits(fixed, 1, 2) >= 4 =>
             {
                 2
             }
@@ -179,7 +193,7 @@ impl Plan {
             );
             return Err(Refusal { loc: kernel.op(shape.main).loc, reason });
         }
-        let fit = |ctas: usize| fits(ctas, groups);
+        let fit = |ctas: usize| fits(fixed, ctas, groups);
         let ctas_per_sm = match shape.warpgroups {
             1 if own => {
                 let need = registers_held(kernel, shape, &held) + OTHER_REGISTERS;
@@ -190,6 +204,12 @@ impl Plan {
             1 if groups == 1 && (fit(2) >= 2 || shape.last.is_empty()) => 2,
             _ => 1,
         };
+        if lines && fit(ctas_per_sm) < 2 {
+            // Room for lines comes before room for results to be sent from, which are then stored from registers.
+            sends = Default::default();
+            fixed -= sent;
+        }
+        let fit = |ctas: usize| fits(fixed, ctas, groups);
         if fit(ctas_per_sm) < 2 {
             let reason = format!(
                 "two stages of its tiles take {} bytes of shared memory, and a {} may have {}",
@@ -213,7 +233,7 @@ impl Plan {
         let held_stages = if twice { 2 } else { 1 };
         let launched = |threads: usize| (REGISTERS / (threads * ctas_per_sm)).min(255) / 8 * 8;
         let bare = warpgroups == 1 && (own || overlapped <= launched(192));
-        let least = if groups > 1 { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
+        let least = if groups > 1 || lines { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
         let (producer_registers, consumer_registers) = registers(warpgroups, ctas_per_sm as u32, least, bare);
         let (may, others) = match consumer_registers {
             0 => (launched(if own { 128 } else { 192 }), FEWEST_OTHERS_AS_LAUNCHED),
@@ -223,6 +243,11 @@ impl Plan {
         let in_step = overlapped > may;
         if in_step && options.held_in_registers.is_none() {
             held.fill(false);
+        } else if options.held_in_registers == Some(true) {
+            // As many as there is room for: close to the limit ptxas may spill a few, so this is for who looks at the result.
+            let none = vec![false; shape.residents.len()];
+            let room = may.saturating_sub(registers_held(kernel, shape, &none) + others);
+            held = in_registers(kernel, shape, options, room.max(RESIDENT_REGISTERS));
         }
         let need = |held: &[bool]| match in_step {
             true => sums_held(kernel, shape) + others,
@@ -269,12 +294,10 @@ impl Plan {
 
 /// Which residents products read from registers: first operands as they lie in memory, if they are asked for. Shared memory then feeds one operand
 /// of the product instead of two, which short products (64 columns) are bound by.
-fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> {
-    /// Registers of a thread that residents may take.
-    const ROOM: usize = 32;
+fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options, room: usize) -> Vec<bool> {
     let wanted = options.held_in_registers.unwrap_or(shape.warpgroups == 2 && !shape.is_straight());
     let products = || shape.front.iter().chain(&shape.late);
-    let mut left = ROOM;
+    let mut left = room;
     (0..shape.residents.len())
         .map(|i| {
             let mine = Source::Resident(i);
@@ -292,7 +315,8 @@ fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options) -> Vec<bool> 
 /// products only; one alone leaves the choice of its size to whoever wrote the kernel.
 fn overlapped_registers(kernel: &Kernel, shape: &Shape) -> usize {
     let none = vec![false; shape.residents.len()];
-    if shape.front.len() < 2 { 0 } else { registers_held(kernel, shape, &none) + OTHER_REGISTERS }
+    let lines = shape.streams.iter().filter(|s| s.is_line()).count() * LINE_REGISTERS;
+    if shape.front.len() < 2 { 0 } else { registers_held(kernel, shape, &none) + OTHER_REGISTERS + lines }
 }
 
 /// A thread's part of a tile in registers, halves in pairs.
@@ -392,7 +416,7 @@ fn loaded(kernel: &Kernel, defs: &[Option<OpId>], v: Value) -> bool {
 }
 
 /// One warp for each stream and one for the residents, as far as warps go: four for all groups, or two `bare` ones after a single warpgroup that consumes.
-/// The warps of a role stand side by side, one for each group.
+/// The warps of a role stand side by side, one for each group. Lines are copied beside the streams, in turn.
 fn producers(kernel: &Kernel, shape: &Shape, bare: bool, groups: usize) -> Vec<ProducerPlan> {
     let (first, most) = if bare { (4, 2) } else { (0, 4 / groups) };
     // Where several groups leave too few warps, streams share one: they are taken in step, and residents, which wait for the end of the program before,
@@ -400,8 +424,12 @@ fn producers(kernel: &Kernel, shape: &Shape, bare: bool, groups: usize) -> Vec<P
     let apart = groups > 1 && most > 1 && !shape.residents.is_empty();
     let most_streams = if apart { most - 1 } else { most };
     let mut roles: Vec<ProducerPlan> = Vec::new();
+    let tiles = shape.streams.iter().filter(|s| !s.is_line()).count();
     for (i, s) in shape.streams.iter().enumerate() {
-        if roles.len() < most_streams {
+        if s.is_line() && !roles.is_empty() {
+            let to = (i - tiles) % roles.len();
+            roles[to].streams.push(i);
+        } else if roles.len() < most_streams {
             let warp = first + (roles.len() * groups) as u32;
             roles.push(ProducerPlan {
                 name: name(kernel, s),

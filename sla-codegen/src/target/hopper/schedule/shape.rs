@@ -3,6 +3,7 @@
 //! The shape is a loop over blocks with matrix products in it:
 //! * *streams*: tiles that the loop loads for its products, by offsets that the counter alone decides; copied ahead by producers. Two loads
 //!   joined along their rows are one such tile, of two copies;
+//! * *lines*: rows of f32 that the loop loads beside them (statistics of its columns), streams too, which the consumer reads into registers;
 //! * *residents*: tiles loaded before the loop for its products;
 //! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
 //! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote;
@@ -25,7 +26,7 @@ pub struct Staged {
     pub value: Value,
     /// Rows and columns.
     pub size: [usize; 2],
-    /// Element type: a half.
+    /// Element type: a half, or f32 of a line.
     pub elem: Elem,
     /// Whether something other than products reads it, before the loop or in it.
     pub read: bool,
@@ -46,6 +47,11 @@ impl Staged {
     /// Bytes of one stage.
     pub fn bytes(&self) -> usize {
         self.size[0] * self.size[1] * self.elem.bytes()
+    }
+
+    /// Whether it is a line: no operand of products.
+    pub fn is_line(&self) -> bool {
+        self.elem == Elem::F32
     }
 
     /// Rows of each of its loads.
@@ -213,6 +219,7 @@ impl<'k> Finder<'k> {
             }
         }
         self.joined(&streams)?;
+        streams.extend(self.lines(region));
         let scalars = self.scalars(&body[..at]);
         let before_last = residents.len();
         let last = self.last(&body[at + 1..], rows, &before, dots.is_empty(), &mut residents)?;
@@ -415,6 +422,39 @@ impl<'k> Finder<'k> {
         let read = loads.iter().any(part)
             || users(value).iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
         ok.then_some(Staged { loads, value, size, elem, read, read_after: false, last: false })
+    }
+
+    /// The rows of f32 that the loop loads where its counter alone decides, if the hardware can copy them.
+    fn lines(&self, region: BlockId) -> Vec<Staged> {
+        let k = self.k;
+        let line = |&load: &OpId| -> Option<Staged> {
+            let op = k.op(load);
+            let param = (op.code == OpCode::Load).then(|| k.param_of(op.operands[0]))??;
+            let value = op.results[0];
+            let Type::Tile(Elem::F32, shape) = k.ty(value) else { return None };
+            let &[1, columns] = &shape[..] else { return None };
+            let memory = k.params[param].memory;
+            let along = box_axes(op, k.ty(value)).last() == Some(&Some(1));
+            let ok = self.tensors[param].read_only()
+                && memory.packed
+                && memory.aligned
+                && along
+                && op.offsets().len() <= 5
+                && columns.is_multiple_of(32)
+                && columns <= 256;
+            let placed = ahead_slice(k, &self.defs, &self.tensors, region, op.offsets());
+            let size = [1, columns];
+            (ok && placed.is_some()).then(|| Staged {
+                loads: vec![load],
+                value,
+                size,
+                elem: Elem::F32,
+                read: true,
+                read_after: false,
+                last: false,
+            })
+        };
+        k.block(region).ops.iter().filter_map(line).collect()
     }
 
     /// Joined tiles have no other place than a stage of a ring.

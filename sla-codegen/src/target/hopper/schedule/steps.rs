@@ -143,7 +143,7 @@ impl Loop<'_, '_> {
         }
         c.release(w, &done, at, ahead.as_ref());
         let next = c.advance(w, at);
-        copy(w, &p.middle);
+        c.copy(w, &p.middle, at);
         (next, late)
     }
 
@@ -176,7 +176,7 @@ impl Loop<'_, '_> {
         let zero = |slot: usize| is_zero(w.tile, &defs, main.operands[2 + slot]);
         let accumulators: Vec<Option<Value>> =
             c.shape.slots.iter().map(|&s| (!zero(s)).then_some(init[s])).collect();
-        copy(w, &p.middle);
+        c.copy(w, &p.middle, flowing);
         let running = c.start(w, &c.shape.late, flowing, &accumulators);
         let first = State { left: vec![], front: vec![], ..self.leave(w, vec![], flowing.to_vec()) };
         let first = State { accumulators: running, ..first };
@@ -187,8 +187,8 @@ impl Loop<'_, '_> {
         for (&slot, &v) in p.others.iter().zip(&state.others) {
             w.known.insert(self.args[1 + slot], v);
         }
-        copy(w, &p.middle);
         let at = c.advance(w, &state.late);
+        c.copy(w, &p.middle, &at);
         let running: Vec<Option<Value>> = state.accumulators.iter().copied().map(Some).collect();
         let running = c.start(w, &c.shape.late, &at, &running);
         let ahead = self.ahead_of_last(w, open.counter);

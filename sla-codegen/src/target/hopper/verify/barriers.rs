@@ -3,7 +3,7 @@
 //! A barrier of the hardware has one bit of phase. Here passes are counted, and whatever could take one pass for another is a fault.
 
 use super::error::{Fault, Stage};
-use sla_dsl::ir::{Kernel, Op, OpId, Type};
+use sla_dsl::ir::{Elem, Kernel, Op, OpId, Type};
 
 /// How far a role is with a stage.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +45,7 @@ pub struct Ring {
     rows: usize,
     columns: usize,
     row_bytes: usize,
+    line: bool,
 }
 
 impl Ring {
@@ -63,6 +64,7 @@ impl Ring {
             rows,
             columns,
             row_bytes: columns * elem,
+            line: matches!(k.ty(op.results[0]), Type::Ring(Elem::F32, _)),
         }
     }
 
@@ -81,6 +83,11 @@ impl Ring {
     /// A stage and a pass, for a message.
     pub fn pass(&self, slot: usize, pass: u32) -> Stage {
         Stage { ring: self.name.clone(), stage: slot as u32, pass }
+    }
+
+    /// Whether its stages are lines of f32.
+    pub fn is_line(&self) -> bool {
+        self.line
     }
 
     /// Elements of a row of a stage.

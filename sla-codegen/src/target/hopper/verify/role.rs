@@ -316,7 +316,9 @@ impl<'k> Role<'k> {
                 None => read.early = true,
             }
         }
-        w.rings[ring].release(position, self.index, self.arrivals)
+        // Of a line every warp reads its own part and arrives for itself.
+        let arrivals = if w.rings[ring].is_line() { self.warps } else { self.arrivals };
+        w.rings[ring].release(position, self.index, arrivals)
     }
 
     fn usable(&self, w: &World<'k>, ring: usize, position: u32) -> Result<(), Fault> {

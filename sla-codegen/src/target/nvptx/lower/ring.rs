@@ -1,6 +1,6 @@
 //! Rings: where a role is in one, waiting and arriving, copies by TMA into a stage, and stages as tiles.
 //!
-//! How a stage lies in shared memory is [`stage`](crate::target::nvptx::stage)'s to say. A cursor is a stage's number and a bit that changes each
+//! How a stage of halves lies in shared memory is [`stage`](crate::target::nvptx::stage)'s to say; a line of f32 lies as in memory. A cursor is a stage's number and a bit that changes each
 //! time around.
 
 use super::roles::RingPlace;
@@ -137,14 +137,22 @@ impl Lower<'_> {
     pub(super) fn release(&mut self, id: OpId) {
         let op = self.k.op(id);
         let ((number, ring), (stage, _)) = (self.ring_of(op.operands[0]), self.cursor_of(op.operands[1]));
-        if self.roles.current.as_ref().is_some_and(|c| c.read.contains(&number)) {
+        if self.roles.current.as_ref().is_some_and(|c| c.read.contains(&number)) && !ring.is_line() {
             // One thread arrives for its warpgroup, whose other warps may not have read their rows yet. Products need no barrier: the warps of
             // a warpgroup do those together.
             self.group_barrier();
         }
         let barrier = self.barrier_of(&ring, stage);
-        let speaker = self.speaker();
         let past = ring.barriers + 8 * ring.stages;
+        if ring.is_line() {
+            // Every warp has read for itself, and arrives for itself when all of its lanes have: no barrier of more warps is needed.
+            self.t.asm("bar.warp.sync 0xffffffff;", &[], &[], true);
+            let (lane, zero) = (self.thread_bits(0, 5), self.t.i32(0));
+            let first = self.t.head(format_args!("arith.cmpi eq, {lane}, {zero} : i32"));
+            let code = format!("mbarrier.arrive.shared::cta.b64 _, [$0+{past}];");
+            return self.t.asm_if(Some(first), &code, &[(barrier, Ty::I32)]);
+        }
+        let speaker = self.speaker();
         let code = format!("mbarrier.arrive.shared::cta.b64 _, [$0+{past}];");
         self.t.asm_if(speaker, &code, &[(barrier, Ty::I32)]);
     }
@@ -172,8 +180,9 @@ impl Lower<'_> {
         let (tensor, cursor) = (op.operands[0], op.operands[2]);
         let ((_, ring), (stage, _)) = (self.ring_of(op.operands[1]), self.cursor_of(cursor));
         let mut extents: Vec<u32> = op.ints("box").iter().map(|&e| e as u32).collect();
+        let columns = if ring.is_line() { ring.cols } else { PANEL_COLUMNS };
         if let Some(last) = extents.last_mut() {
-            *last = PANEL_COLUMNS as u32;
+            *last = columns as u32;
         }
         let map = self.map(tensor, extents);
         let offsets: Vec<Ssa> = op.offsets().iter().map(|&v| self.scalar(v)).collect();
@@ -181,7 +190,7 @@ impl Lower<'_> {
         self.open_first();
         let barrier = self.barrier_of(&ring, stage);
         let full = self.t.add_const(barrier, ring.barriers as i64);
-        for panel in 0..ring.cols / PANEL_COLUMNS {
+        for panel in 0..ring.cols / columns {
             let to = self.stage_address(&ring, stage, panel * ring.panel() + row * PITCH);
             let mut at = offsets.clone();
             if let Some(last) = at.last_mut() {
@@ -215,11 +224,34 @@ impl Lower<'_> {
         (self.t.bin("arith.addi", row, chunk, Ty::I32), step / 4 * panel)
     }
 
+    /// A line of f32 as a tile: of each register its own load, of neighbours one.
+    fn read_line(&mut self, id: OpId, view: View) {
+        let op = self.k.op(id);
+        let ring = self.roles.rings[view.ring];
+        let layout = self.layout_of(op.results[0]);
+        let (mine, four) = (self.thread_position(&layout, 1), self.t.i32(4));
+        let mine = self.t.head_bin("arith.muli", mine, four, Ty::I32);
+        let base = self.stage_address(&ring, view.stage, 0);
+        let base = self.t.bin("arith.addi", base, mine, Ty::I32);
+        let mut regs = Vec::new();
+        for pair in layout.regs.chunks(2) {
+            let past = 4 * pair[0][1];
+            // The accumulator's layout: a lane has two neighbouring columns of every eight.
+            debug_assert!(pair.len() == 2 && pair[1][1] == pair[0][1] + 1);
+            let code = format!("ld.shared.v2.f32 {{$0, $1}}, [$2+{past}];");
+            regs.extend(self.t.asm(&code, &[(base, Ty::I32)], &[Ty::F32, Ty::F32], true));
+        }
+        self.set(op.results[0], regs);
+    }
+
     /// A stage as a tile: fragments by `ldmatrix`, which are the registers of a canonical tile.
     pub(super) fn read_view(&mut self, id: OpId) {
         let op = self.k.op(id);
         let Some(Val::View(view)) = self.env.get(&op.operands[0]).cloned() else { return };
         let ring = self.roles.rings[view.ring];
+        if ring.is_line() {
+            return self.read_line(id, view);
+        }
         if let Some(current) = &mut self.roles.current {
             current.read.insert(view.ring);
         }

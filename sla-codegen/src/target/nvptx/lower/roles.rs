@@ -59,17 +59,27 @@ impl RingPlace {
         self.rows * PITCH
     }
 
-    /// Bytes of a stage: a multiple of 1024, because rows come in eights; none for a ring of numbers.
+    /// Bytes of a stage: of halves a multiple of 1024, because rows come in eights, of a line of f32 one of 128; none for a ring of numbers.
     pub(super) fn stage(&self) -> usize {
-        if self.elem.is_half() { self.rows * self.cols * self.elem.bytes() } else { 0 }
+        if self.elem == Elem::I32 { 0 } else { self.rows * self.cols * self.elem.bytes() }
+    }
+
+    /// Whether its stages are single rows of f32, which lie as in memory.
+    pub(super) fn is_line(&self) -> bool {
+        self.elem == Elem::F32
+    }
+
+    /// What a stage starts at a multiple of.
+    fn align(&self) -> usize {
+        if self.elem.is_half() { 1024 } else { 128 }
     }
 
     /// Bytes in the page of barriers: two barriers a stage, and the number in a ring of numbers.
     fn barrier_bytes(&self) -> usize {
-        match (self.arrivals, self.elem.is_half()) {
+        match (self.arrivals, self.elem) {
             (0, _) => 0,
-            (_, true) => 16 * self.stages,
-            (_, false) => 24 * self.stages,
+            (_, Elem::I32) => 24 * self.stages,
+            _ => 16 * self.stages,
         }
     }
 }
@@ -226,7 +236,7 @@ impl<'k> Lower<'k> {
     fn place_ring(&mut self, id: OpId) {
         let op = self.k.op(id);
         let Type::Ring(elem, [stages, rows, cols]) = *self.k.ty(op.results[0]) else { return };
-        let place = RingPlace {
+        let mut place = RingPlace {
             elem,
             stages,
             rows,
@@ -235,6 +245,7 @@ impl<'k> Lower<'k> {
             offset: self.rings_end(),
             barriers: self.roles.rings.iter().map(RingPlace::barrier_bytes).sum(),
         };
+        place.offset = place.offset.next_multiple_of(place.align());
         self.env.insert(op.results[0], Val::Ring(self.roles.rings.len()));
         self.roles.rings.push(place);
     }

@@ -70,6 +70,11 @@ fn ring(ty: &Type) -> Result<(), String> {
     if (*elem, *rows, *cols) == (Elem::I32, 1, 1) {
         return Ok(()); // A ring of numbers.
     }
+    if *elem == Elem::F32 {
+        return need(*rows == 1 && cols.is_multiple_of(32) && *cols <= BOX, || {
+            format!("a stage of a {ty}; needed is one row of up to {BOX} columns in multiples of 32")
+        });
+    }
     need(elem.is_half() && rows.is_multiple_of(8) && cols.is_multiple_of(64), || {
         format!("a stage of a {ty}; needed are halves, rows in multiples of 8 and columns in multiples of 64")
     })

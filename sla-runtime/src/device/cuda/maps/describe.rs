@@ -17,7 +17,7 @@ const FAR: u64 = 1 << 40;
 /// Most elements of a box along one axis.
 const BOX: u32 = 256;
 
-/// Most bytes of a box along the last axis: a row of the 128-byte swizzle.
+/// Most bytes of a box of halves along the last axis: a row of the 128-byte swizzle.
 const ROW: u64 = 128;
 
 /// A tensor that bulk copies cannot read or write.
@@ -70,6 +70,13 @@ pub(in super::super) struct Description {
     pub extents: [u32; AXES],
 }
 
+impl Description {
+    /// Whether its boxes lie in shared memory with the 128-byte swizzle, which products read: those of f32 do not.
+    pub fn swizzled(&self) -> bool {
+        self.elem.is_half()
+    }
+}
+
 /// The description of `tensor` for a map, if the hardware can have it.
 pub(in super::super) fn describe(map: &TensorMap, tensor: &TensorArg<'_>) -> Result<Description, MapRefusal> {
     let (shape, elem, address) = (tensor.shape(), tensor.elem(), tensor.address() as u64);
@@ -106,7 +113,7 @@ pub(in super::super) fn describe(map: &TensorMap, tensor: &TensorArg<'_>) -> Res
         }
     }
     let row = u64::from(made.extents[0]) * bytes;
-    if row > ROW || !row.is_multiple_of(ALIGN) {
+    if made.swizzled() && row > ROW || !row.is_multiple_of(ALIGN) {
         return Err(MapRefusal::Row { bytes: row });
     }
     Ok(made)
@@ -192,7 +199,8 @@ mod tests {
         assert_eq!(refused(of(bf16, &[8, 8], &[8, 1], 0, &[8, 0])), extent(1, 0));
         assert_eq!(refused(of(bf16, &[8, 128], &[128, 1], 0, &[8, 128])), MapRefusal::Row { bytes: 256 });
         assert_eq!(refused(of(bf16, &[8, 128], &[128, 1], 0, &[8, 4])), MapRefusal::Row { bytes: 8 });
-        assert_eq!(refused(of(Elem::F32, &[8, 64], &[64, 1], 0, &[8, 64])), MapRefusal::Row { bytes: 256 });
+        assert_eq!(refused(of(Elem::F32, &[8, 64], &[64, 1], 0, &[8, 3])), MapRefusal::Row { bytes: 12 });
+        assert!(!of(Elem::F32, &[8, 64], &[64, 1], 0, &[1, 64]).unwrap().swizzled());
         let text = refused(of(bf16, &[2, 8], &[12, 1], 0, &[1, 8])).to_string();
         assert_eq!(text, "its axis 0 has a stride of 24 bytes, it must be a multiple of 16 below 2^40");
     }

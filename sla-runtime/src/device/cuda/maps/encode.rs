@@ -12,7 +12,7 @@ pub(in super::super) fn available() -> bool {
     unsafe { sys::culib().get::<Encode>(b"cuTensorMapEncodeTiled\0") }.is_ok()
 }
 
-/// Encodes a description: the 128-byte swizzle, zeros outside the tensor, 256 bytes at a time into L2.
+/// Encodes a description: the 128-byte swizzle for halves, zeros outside the tensor, 256 bytes at a time into L2.
 ///
 /// The driver must have the function; see [`available`].
 pub(super) fn encode(d: &Description) -> Result<CUtensorMap, DriverError> {
@@ -25,6 +25,10 @@ pub(super) fn encode(d: &Description) -> Result<CUtensorMap, DriverError> {
     };
     let mut map = CUtensorMap { opaque: [0; 16] };
     let every = [1; 5];
+    let swizzle = match d.swizzled() {
+        true => sys::CUtensorMapSwizzle_enum::CU_TENSOR_MAP_SWIZZLE_128B,
+        false => sys::CUtensorMapSwizzle_enum::CU_TENSOR_MAP_SWIZZLE_NONE,
+    };
     // SAFETY: each array has at least `rank` numbers (strides one fewer), and the map has its size and alignment. The address is not read.
     unsafe {
         sys::cuTensorMapEncodeTiled(
@@ -37,7 +41,7 @@ pub(super) fn encode(d: &Description) -> Result<CUtensorMap, DriverError> {
             d.extents.as_ptr(),
             every.as_ptr(),
             sys::CUtensorMapInterleave_enum::CU_TENSOR_MAP_INTERLEAVE_NONE,
-            sys::CUtensorMapSwizzle_enum::CU_TENSOR_MAP_SWIZZLE_128B,
+            swizzle,
             sys::CUtensorMapL2promotion_enum::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
             sys::CUtensorMapFloatOOBfill_enum::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
         )
