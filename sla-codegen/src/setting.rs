@@ -44,6 +44,11 @@ const SETTINGS: &[Setting] = &[
     },
     Setting { name: "pair", needed: "true or false", store: |o, v| v.parse().ok().map(|b| o.pair = Some(b)) },
     Setting {
+        name: "ping_pong",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|b| o.ping_pong = Some(b)),
+    },
+    Setting {
         name: "reference_max",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.reference_max = b),

@@ -72,6 +72,25 @@ fn gradients_are_scheduled() {
 }
 
 #[test]
+fn warpgroups_take_turns_where_it_is_asked_for() {
+    let options = Options { ping_pong: Some(true), ..Options::new("sm_90a".parse().unwrap()) };
+    // One warpgroup has nobody to take turns with, and a step at a time has no two steps' products to start.
+    for (name, turns) in
+        [("flash_128", 1), ("sparse", 1), ("dq_128_d128", 1), ("sparse_64_d128", 0), ("dkdv_128_d128", 0)]
+    {
+        let plain = scheduled(name).unwrap().kernel;
+        let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+        verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
+        verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
+        let text = out.to_string();
+        let again = parse(&text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+        assert_eq!(again.to_string(), text, "{name}");
+        let found = [OpCode::TakeTurn, OpCode::PassTurn].map(|code| (count(&plain, code), count(&out, code)));
+        assert_eq!(found, [(0, turns); 2], "{name}:\n{out}");
+    }
+}
+
+#[test]
 fn what_only_the_end_of_a_program_reads_is_read_there() {
     // Features are made of queries after the loop. With one warpgroup those stay in shared memory, and their stage is given back once they are read.
     let text = scheduled("sla_64_d64").unwrap().kernel.to_string();

@@ -152,3 +152,13 @@ fn groups_become_machine_code() {
         );
     }
 }
+
+#[test]
+fn turns_become_named_barriers() {
+    // Name, groups, and where turns are passed on: when the role starts, and in the loop.
+    for (name, groups) in [("flash_128", 1), ("sparse", 1), ("dq_128_d128", 1), ("sparse_d64", 2)] {
+        let options = Options { ping_pong: Some(true), groups: Some(groups), ..forced(ScheduleKind::Roles) };
+        let image = machine_code(name, &options);
+        assert_eq!(image.ptx.matches("bar.arrive").count(), 2, "{name}");
+    }
+}

@@ -52,7 +52,7 @@ impl RingFacts {
     }
 }
 
-const STEPS: [OpCode; 10] = [
+const STEPS: [OpCode; 12] = [
     OpCode::Acquire,
     OpCode::Fill,
     OpCode::Await,
@@ -63,6 +63,8 @@ const STEPS: [OpCode; 10] = [
     OpCode::Send,
     OpCode::Draw,
     OpCode::Take,
+    OpCode::TakeTurn,
+    OpCode::PassTurn,
 ];
 
 /// The roles and rings of a scheduled kernel; nothing of any other.

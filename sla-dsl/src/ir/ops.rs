@@ -78,6 +78,8 @@ pub enum Class {
     MmaWait,
     /// A tensor, a tile, a ring and one offset per axis of the tensor; attribute `box`; no result.
     Send,
+    /// No operands, no result.
+    Order,
     /// One region without results. Attributes `name`, `first`, `warps`, `registers`.
     Role,
 }
@@ -286,6 +288,10 @@ op_table! {
     Mma = "mma", Mma, Visible, Sched;
     /// Waits until at most `left` groups of products are in flight; those that are given have then ended.
     MmaWait = "mma_wait", MmaWait, Visible, Sched;
+    /// Waits until it is this warpgroup's turn. The first turn is that of the role's first warpgroup.
+    TakeTurn = "take_turn", Order, Visible, Sched;
+    /// Gives the turn to the role's next warpgroup, after the last one to the first.
+    PassTurn = "pass_turn", Order, Visible, Sched;
     /// Writes a tile to a box of a tensor through a stage of a ring of this role's own, without waiting for the copy's end.
     Send = "send", Send, Visible, Sched;
     /// What `warps` warps from `first` on do, with `registers` registers a thread (0: as launched). One lane of a role of one warp runs it. With `groups`, so

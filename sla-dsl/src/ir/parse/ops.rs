@@ -4,7 +4,7 @@ use super::lex::Place;
 use super::{Parse, ParseErrorKind, Parser, Token};
 use crate::diag::Loc;
 use crate::ir::verify::MAX_DEPTH;
-use crate::ir::{ATTRS, Attr, BlockId, Elem, Op, OpCode, Pred, Scalar, Type, Value};
+use crate::ir::{ATTRS, Attr, BlockId, Class, Elem, Op, OpCode, Pred, Scalar, Type, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -43,6 +43,9 @@ impl Parser {
             let mut head = self.for_head()?;
             let operands = std::mem::take(&mut head.operands);
             (Some(head), operands)
+        } else if code.class() == Class::Order {
+            // Nothing ends a line, and the next one may start with a value.
+            (None, Vec::new())
         } else {
             (None, self.operands()?)
         };

@@ -132,6 +132,7 @@ pub fn op(k: &Kernel, op: &Op) -> Check {
             }
             Ok(())
         }
+        Class::Order => count(op, 0, 0),
         Class::Role => {
             count(op, 0, 0)?;
             ensure(matches!(op.attrs.get("name"), Some(Attr::Str(_))), || missing(op, "name"))?;

@@ -189,6 +189,18 @@ impl Consumer<'_> {
         v
     }
 
+    /// Waits for what products read, before they start: where they are started in turn, nothing may wait in between.
+    pub fn await_operands(&self, w: &mut Writer<'_>, products: &[Product], at: &[Value]) {
+        for p in products {
+            for source in [p.a, p.b] {
+                if let Source::Stream(i) = source {
+                    w.at(w.tile.op(p.op).loc);
+                    self.stage(w, i, at[i]);
+                }
+            }
+        }
+    }
+
     /// Whether an op of the loop loads a line.
     pub fn is_line(&self, op: OpId) -> bool {
         self.shape.streams.iter().any(|s| s.is_line() && s.loads.contains(&op))

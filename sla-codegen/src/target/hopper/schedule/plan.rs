@@ -95,6 +95,8 @@ pub struct Plan {
     pub queue: Option<(RingPlan, u32)>,
     /// Whether a step's products end before the next step's start.
     pub in_step: bool,
+    /// Whether warpgroups start the products of two steps in turn.
+    pub ping_pong: bool,
     /// Who copies.
     pub copier: Copier,
     /// What each producer copies; none where the consumer does.
@@ -275,6 +277,7 @@ impl Plan {
             staging: sends.0,
             sends: sends.1,
             in_step,
+            ping_pong: options.ping_pong == Some(true) && shape.warpgroups > 1 && !in_step,
             copier: if own { Copier::Consumer } else { Copier::Producers },
             queue,
             producers,

@@ -131,8 +131,17 @@ impl Loop<'_, '_> {
     /// front products, and the late products, in flight.
     fn front(&self, w: &mut Writer<'_>, at: &[Value], before: Option<&State>) -> (Vec<Value>, Vec<Value>) {
         let (c, p) = (self.c, self.c.parts);
+        let in_turn = before.filter(|_| c.plan.ping_pong);
+        if let Some(state) = in_turn {
+            c.await_operands(w, &c.shape.front, at);
+            c.await_operands(w, &c.shape.late, &state.late);
+            w.op(OpCode::TakeTurn, &[], &[], &[]);
+        }
         let pending = c.start(w, &c.shape.front, at, &vec![None; c.shape.front.len()]);
         let late = before.map_or(Vec::new(), |state| self.late(w, state));
+        if in_turn.is_some() {
+            w.op(OpCode::PassTurn, &[], &[], &[]);
+        }
         let done: Vec<usize> = p.front.iter().copied().filter(|i| !p.late.contains(i)).collect();
         let counter = w.get(self.args[0]);
         let ahead = c.ahead(w, &done, counter, self.hi);

@@ -338,6 +338,17 @@ pub enum Fault {
         /// Groups that may be left.
         left: usize,
     },
+    /// A turn is taken twice, passed on without having been taken, or kept.
+    #[error("{found}: a turn is taken and passed on in one region, in this order, once each")]
+    Turn {
+        /// What is wrong.
+        found: &'static str,
+    },
+    /// Anything but products is started between a turn and its end: it could wait, for threads that wait for their turn.
+    #[error(
+        "it stands between `take_turn` and `pass_turn`, where nothing may wait: products and numbers only"
+    )]
+    InTurn,
     /// A product is never waited for.
     #[error("the role ends and no `mma_wait` has taken this product")]
     Dropped,

@@ -86,6 +86,7 @@ impl<'k> Checker<'k, '_> {
     /// The ops of a role; `own` where warps may be here or not, each for itself.
     fn region(&mut self, role: &'k Op, block: BlockId, own: bool) {
         let k = self.k;
+        self.turns(role, block);
         for &id in &k.block(block).ops {
             let op = k.op(id);
             if matches!(op.code, OpCode::Role | OpCode::Ring) {
@@ -111,7 +112,38 @@ impl<'k> Checker<'k, '_> {
         }
     }
 
-    /// Products and what touches tiles take whole warpgroups; copies are started by one thread.
+    /// Turns are taken and passed on in one region, and in between nothing waits: each warpgroup then gets its own, however far the others are.
+    fn turns(&mut self, role: &Op, block: BlockId) {
+        let k = self.k;
+        let mut taken: Option<&Op> = None;
+        for &id in &k.block(block).ops {
+            let op = k.op(id);
+            let tile = |&v: &Value| k.ty(v).is_tile();
+            let fault = match op.code {
+                OpCode::TakeTurn if taken.replace(op).is_some() => {
+                    Fault::Turn { found: "it is this warpgroup's turn already" }
+                }
+                OpCode::PassTurn if taken.take().is_none() => {
+                    Fault::Turn { found: "it is not this warpgroup's turn" }
+                }
+                OpCode::TakeTurn | OpCode::PassTurn | OpCode::Mma | OpCode::Yield => continue,
+                _ if taken.is_none() => continue,
+                _ if is_step(op)
+                    || !op.regions.is_empty()
+                    || op.operands.iter().chain(&op.results).any(tile) =>
+                {
+                    Fault::InTurn
+                }
+                _ => continue,
+            };
+            self.report(role, op, fault);
+        }
+        if let Some(op) = taken {
+            self.report(role, op, Fault::Turn { found: "it is kept" });
+        }
+    }
+
+    /// Products and what touches tiles take whole warpgroups; copies are started by one thread; turns are for several warpgroups.
     fn shape(&mut self, role: &Op, op: &Op) {
         let int = |key| role.int(key).unwrap_or(0);
         let (first, warps) = (int("first"), int("warps"));
@@ -124,6 +156,9 @@ impl<'k> Checker<'k, '_> {
                 ("more than a warpgroup", "one warp or one warpgroup")
             }
             OpCode::Draw if warps > 1 => ("more than a warp", "one warp"),
+            OpCode::TakeTurn | OpCode::PassTurn if !groups || warps < 8 => {
+                ("not several warpgroups", "several warpgroups")
+            }
             _ => return,
         };
         self.report(role, op, Fault::RoleShape { first, end: first + warps, found, needed });

@@ -1,6 +1,7 @@
 //! One role as a machine: runs its ops until it must wait, and keeps its products in flight.
 //!
-//! Warpgroups of a role run one program and decide alike, so they are one machine whose releases count once a warpgroup.
+//! Warpgroups of a role run one program and decide alike, so they are one machine whose releases count once a warpgroup. Turns do not change that: `places`
+//! sees to it that who has one waits for nothing until it is passed on.
 
 use super::barriers::Ring;
 use super::cases::Question;

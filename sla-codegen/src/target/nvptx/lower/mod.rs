@@ -21,6 +21,7 @@ mod roles_check;
 mod send;
 mod shape;
 mod shared;
+mod turn;
 mod wgmma;
 
 pub use roles::lower_roles;
@@ -258,6 +259,8 @@ impl Lower<'_> {
             OpCode::Mma => self.wgmma(id),
             OpCode::MmaWait => self.wgmma_wait(id),
             OpCode::Send => self.send(id),
+            OpCode::TakeTurn => self.take_turn(),
+            OpCode::PassTurn => self.pass_turn(),
             _ => self.elementwise(id),
         }
     }

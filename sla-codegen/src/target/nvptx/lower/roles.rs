@@ -8,6 +8,7 @@
 //! and which programs.
 
 use super::roles_check::check;
+use super::turn::has_turns;
 use super::{Lower, Val};
 use crate::target::nvptx::check::unsupported;
 use crate::target::nvptx::layout::Family;
@@ -92,6 +93,8 @@ pub(super) struct Current {
     barrier: Option<u32>,
     /// The number of the first of its warpgroups' barriers, once there are some.
     group_barrier: Option<u32>,
+    /// The number of the first barrier of its warpgroups' turns, once there are some.
+    turns: Option<u32>,
     /// Whether it sends.
     pub sends: bool,
     /// The rings that it reads into registers.
@@ -285,8 +288,14 @@ impl<'k> Lower<'k> {
         self.layouts.clear();
         self.roles.scratch = self.scratch_end;
         self.roles.in_flight.clear();
-        self.roles.current =
-            Some(Current { warps, barrier: None, group_barrier: None, sends: false, read: HashSet::new() });
+        self.roles.current = Some(Current {
+            warps,
+            barrier: None,
+            group_barrier: None,
+            turns: None,
+            sends: false,
+            read: HashSet::new(),
+        });
         let lone = warps == 1;
         if lone {
             let (number, last, zero) = (self.t.i32(first), self.t.i32(31), self.t.i32(0));
@@ -311,7 +320,14 @@ impl<'k> Lower<'k> {
         if self.roles.groups > 1 {
             self.enter_group(warps);
         }
+        let turns = has_turns(self.k, op.regions[0]);
+        if turns {
+            self.begin_turns();
+        }
         self.block(op.regions[0]);
+        if turns {
+            self.end_turns();
+        }
         if self.roles.current.as_ref().is_some_and(|c| c.sends) {
             self.end_sends();
         }
@@ -406,6 +422,21 @@ impl<'k> Lower<'k> {
         let (id, group) = (self.barrier_of_group(id, each), self.warpgroup());
         let id = self.t.head_bin("arith.addi", group, id, Ty::I32);
         self.t.named_barrier(id, 128);
+    }
+
+    /// The first of the barriers of this group's turns, and how many there are: one a warpgroup.
+    pub(super) fn turns(&mut self) -> (Ssa, u32) {
+        let each = self.roles.current.as_ref().map_or(1, |c| c.warps / 4);
+        let (next, all) = (self.roles.barriers + 1, each * self.roles.groups);
+        let known = self.roles.current.as_mut().map(|c| &mut c.turns);
+        let first = match known {
+            Some(turns) => *turns.get_or_insert_with(|| {
+                self.roles.barriers += all;
+                next
+            }),
+            None => next,
+        };
+        (self.barrier_of_group(first, each), each)
     }
 
     /// The number of the warpgroup in its role, in the head.
