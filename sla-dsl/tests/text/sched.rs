@@ -30,7 +30,9 @@ const SAMPLE: &str = r#"kernel sample {
       %17 = await %2, %16 : view<64x64xbf16>
       %18 = read %17 : tile<64x64xbf16>
       %19 = mma %17, %17 {ta=0, tb=1} : pending<64x64xf32>
+      take_turn
       %20 = mma %18, %17, %19 {ta=0, tb=0} : pending<64x64xf32>
+      pass_turn
       %21 = mma_wait %20 {left=0} : tile<64x64xf32>
       mma_wait {left=0}
       release %2, %16
