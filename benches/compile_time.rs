@@ -4,6 +4,7 @@
 //! `cargo bench --bench compile_time -- [--target sm_90a] [--samples N] [--json FILE]`
 
 use serde_json::json;
+use sla::bench::host::processor;
 use sla::bench::stats::median;
 use sla::kernels::find;
 use sla_codegen::ptxas::assemble;
@@ -75,11 +76,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(path, serde_json::to_string_pretty(&record)? + "\n")?;
     }
     Ok(())
-}
-
-fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, n)| n.trim()));
-    name.unwrap_or("unknown").to_string()
 }

@@ -5,6 +5,7 @@
 //! `cargo bench --bench host_attention -- [--length L] [--blocks BQ,BK] [--samples N] [--json FILE] [--emit STAGE]`
 
 use serde_json::json;
+use sla::bench::host::processor;
 use sla::kernels::{block_sparse::sparse_fwd, flash::flash_fwd};
 use sla_codegen::{Options, Stage, Target, Tools};
 use sla_dsl::ir::Facts;
@@ -192,11 +193,4 @@ fn emit(a: &Arguments, stage: Stage) -> Result<(), Box<dyn Error>> {
     let text = sla_codegen::emit(&kernel, &Options::new(Target::Cpu), &Tools::default(), stage)?;
     println!("{}", String::from_utf8_lossy(&text));
     Ok(())
-}
-
-fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, n)| n.trim()));
-    name.unwrap_or("unknown").to_string()
 }

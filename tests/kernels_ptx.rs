@@ -68,7 +68,7 @@ const LONGEST: usize = 300_000;
 /// The default constants with some of them changed, where the kernel has them.
 fn constants(defaults: &[(&str, Const)], changes: &[(&str, Const)]) -> Consts {
     let value = |name: &str, default: Const| changes.iter().find(|c| c.0 == name).map_or(default, |c| c.1);
-    Consts(defaults.iter().map(|&(name, default)| (name.to_string(), value(name, default))).collect())
+    Consts(defaults.iter().map(|&(name, default)| (name.to_string().into(), value(name, default))).collect())
 }
 
 /// Compiles every kernel, for whole blocks if `even`, and returns what went wrong; the `lean` ones may not touch local memory.

@@ -4,9 +4,13 @@
 
 use sla_dsl::ir::{AbiArg, Elem, Scalar};
 use sla_dsl::launch::Arg;
+use smallvec::SmallVec;
+
+/// Slots, of which a kernel with a dozen tensors has some sixty.
+pub(crate) type Slots = SmallVec<[u64; 96]>;
 
 /// Packs checked arguments: `args` and `dims` are those of a successful `bind`.
-pub(crate) fn pack(abi: &[AbiArg], args: &[Arg<'_>], dims: &[i64]) -> Vec<u64> {
+pub(crate) fn pack(abi: &[AbiArg], args: &[Arg<'_>], dims: &[i64]) -> Slots {
     let tensor = |param: usize| match &args[param] {
         Arg::Tensor(t) => Some(t),
         Arg::Scalar(_) => None,
@@ -59,7 +63,7 @@ mod tests {
             AbiArg::Stride { param: 0, axis: 0 },
             AbiArg::Stride { param: 0, axis: 1 },
         ];
-        assert_eq!(pack(&abi, &args, &[2]), [0x40, 0x3f80_0000, -2i64 as u64, 1, 2, 7, 1]);
+        assert_eq!(pack(&abi, &args, &[2])[..], [0x40, 0x3f80_0000, -2i64 as u64, 1, 2, 7, 1]);
     }
 
     #[test]

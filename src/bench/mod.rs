@@ -8,6 +8,8 @@ pub mod case;
 pub mod cases;
 pub mod choices;
 pub mod clock;
+
+pub mod host;
 pub mod inputs;
 pub mod lists;
 pub mod peers;

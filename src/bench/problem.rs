@@ -243,7 +243,7 @@ impl Problem {
         named.extend(choice.consts.iter().map(|&(name, n)| (name, Const::Int(n))));
         let generics = step.kernel.generics.iter();
         let chosen = generics.filter_map(|g| named.iter().find(|(name, _)| *name == g.name).copied());
-        (Consts::new(&chosen.collect::<Vec<_>>()), choice)
+        (Consts::named(chosen), choice)
     }
 
     /// Enqueues one solution: all kernels, or the operator's call.

@@ -95,8 +95,10 @@ pub struct Time {
     pub burst_ms: Option<Summary>,
     /// 10^12 operations per second at their median.
     pub burst_tflops: Option<f64>,
-    /// Microseconds of the host to enqueue one solution, the median; on a GPU only.
+    /// Microseconds of the host to enqueue one solution, the median of calls that repeat with room in the GPU's queue; on a GPU only.
     pub host_us: Option<f64>,
+    /// Kernels that one solution launches; on a GPU only.
+    pub launches: Option<u64>,
     /// The GPU's clock while it ran, where that can be read.
     pub mhz: Option<f64>,
     /// The GPU's power while it ran, where that can be read.

@@ -12,7 +12,7 @@ use super::problem::{Operands, Prepared, Problem};
 use super::record::{METHOD, Part, Record, Row, Takes, Time};
 use super::stats::{Summary, median};
 use super::steps::Step;
-use super::timing::{Bursts, Plan, Timer, Turn};
+use super::timing::{Bursts, Calls, Plan, Timer, Turn};
 use super::variant::{Variant, VariantError};
 use super::verify::{Expected, Wrong, compare, expected};
 use crate::progress::Progress;
@@ -49,6 +49,7 @@ struct Entry {
     each: Duration,
     turns: Vec<Turn>,
     bursts: Bursts,
+    calls: Option<Calls>,
 }
 
 /// Measures. A variant that does not compile, fails or is wrong is a row that says so.
@@ -93,8 +94,8 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
         });
         match checked {
             Ok(each) => {
-                let (turns, bursts) = (Vec::new(), Bursts::default());
-                entries.push(Entry { row: rows.len(), problem: at, prepared, each, turns, bursts });
+                let (turns, bursts, row) = (Vec::new(), Bursts::default(), rows.len());
+                entries.push(Entry { row, problem: at, prepared, each, turns, bursts, calls: None });
             }
             Err(wrong) => row.failed = Some(wrong.to_string()),
         }
@@ -130,13 +131,20 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
         progress.step();
         kept(&mut rows[*row], made.map(|made| *bursts = made))
     });
+    if gpu(device) {
+        entries.retain_mut(|entry| {
+            let Entry { row, problem, prepared, calls, .. } = entry;
+            let made = timer.calls(|| problems[*problem].launch(prepared));
+            kept(&mut rows[*row], made.map(|made| *calls = Some(made)))
+        });
+    }
     entries.retain_mut(|entry| {
         let (row, found) = (&mut rows[entry.row], problems[entry.problem].extra_bytes());
         row.extra_bytes = *found.as_ref().unwrap_or(&None);
         kept(row, found.map(drop))
     });
     for entry in &entries {
-        rows[entry.row].time = time(device, rows[entry.row].flops, entry, clock.as_ref());
+        rows[entry.row].time = time(rows[entry.row].flops, entry, clock.as_ref());
     }
     Ok(Record {
         version: env!("CARGO_PKG_VERSION"),
@@ -233,26 +241,30 @@ fn check(
     Ok(timer.estimate(|| problem.launch(prepared))?)
 }
 
+/// Whether calls return before their work has run, so that what they cost the host is a figure of its own.
+fn gpu(device: &Device) -> bool {
+    matches!(device.name(), DeviceName::Cuda(_))
+}
+
 /// 10^12 operations per second.
 fn tflops(flops: f64, ms: f64) -> f64 {
     flops / ms.max(1e-9) / 1e9
 }
 
-fn time(device: &Device, flops: f64, entry: &Entry, clock: Option<&Clock>) -> Option<Time> {
+fn time(flops: f64, entry: &Entry, clock: Option<&Clock>) -> Option<Time> {
     let all: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.samples.iter().copied()).collect();
     let ms = Summary::of(&all)?;
     let burst = Summary::of(&entry.bursts.samples);
-    let host_us: Vec<f64> = entry.turns.iter().flat_map(|turn| turn.host_us.iter().copied()).collect();
     let stretches: Vec<_> = entry.turns.iter().map(|turn| (turn.from, turn.to)).collect();
     let read = clock.and_then(|clock| clock.during(&stretches));
-    let gpu = matches!(device.name(), DeviceName::Cuda(_));
     Some(Time {
         ms,
         rounds_ms: entry.turns.iter().filter_map(|turn| median(&turn.samples)).collect(),
         tflops: tflops(flops, ms.median),
         burst_ms: burst,
         burst_tflops: burst.map(|b| tflops(flops, b.median)),
-        host_us: median(&host_us).filter(|_| gpu),
+        host_us: entry.calls.as_ref().and_then(|calls| median(&calls.us)),
+        launches: entry.calls.as_ref().and_then(|calls| calls.launches),
         mhz: read.map(|(mhz, _)| mhz),
         watts: read.map(|(_, watts)| watts),
     })

@@ -14,7 +14,7 @@ impl fmt::Display for Record {
         writeln!(f, "{}, {} rounds, bf16", self.device, self.plan.rounds)?;
         writeln!(
             f,
-            "{:<20} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
+            "{:<20} {:<46} {:>9} {:>8} {:>8} {:>8} {:>16} {:>8} {:>6} {:>5} {:>5} {:>7} {:>8} {:>7}",
             "case",
             "sizes, variant",
             "ms",
@@ -27,6 +27,7 @@ impl fmt::Display for Record {
             "regs",
             "spill",
             "host us",
+            "launches",
             "first s"
         )?;
         for (i, row) in self.rows.iter().enumerate() {
@@ -70,7 +71,7 @@ impl Record {
         let errors = row.errors.iter().flatten().map(|m| m.error).reduce(f64::max);
         writeln!(
             f,
-            "{:<20} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7} {:>7}",
+            "{:<20} {what:<46} {:>9.4} {:>8.4} {:>8} {:>8} {:>14} {mark} {:>8} {:>6} {:>5} {:>5} {:>7} {:>8} {:>7}",
             row.case.name,
             time.ms.median,
             time.ms.p90,
@@ -82,6 +83,7 @@ impl Record {
             taken.map_or(String::new(), |(registers, ..)| registers.to_string()),
             taken.map_or(String::new(), |(_, spilled, guess)| spill(spilled, guess)),
             time.host_us.map_or(String::new(), |us| format!("{us:.1}")),
+            time.launches.map_or(String::new(), |n| n.to_string()),
             row.first_seconds.map_or(String::new(), |s| format!("{s:.2}")),
         )?;
         if let Some(bytes) = row.extra_bytes {

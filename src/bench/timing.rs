@@ -33,13 +33,24 @@ const MOST: usize = 500;
 pub struct Turn {
     /// Milliseconds of each timed launch.
     pub samples: Vec<f64>,
-    /// Microseconds that each of their calls took on the host.
-    pub host_us: Vec<f64>,
     /// When timed launches began and had ended.
     pub from: Instant,
     /// As above.
     pub to: Instant,
 }
+
+/// What calls cost the host.
+pub struct Calls {
+    /// Microseconds of each.
+    pub us: Vec<f64>,
+    /// Kernels that one of them launches, where that is counted.
+    pub launches: Option<u64>,
+}
+
+/// Calls that are timed on the host, and how many come one after the other before the device is waited for: in a full queue a call would wait for
+/// the device.
+const CALLS: usize = 24;
+const TOGETHER: usize = 4;
 
 /// Single launches after rests.
 #[derive(Default)]
@@ -93,13 +104,11 @@ impl Timer {
             launch()?;
         }
         let from = Instant::now();
-        let (mut marks, mut host_us) = (Vec::new(), Vec::new());
+        let mut marks = Vec::new();
         for _ in 0..count(self.plan.sample, each, FEWEST) {
             self.scrubber.scrub()?;
             let start = self.device.mark()?;
-            let call = Instant::now();
             launch()?;
-            host_us.push(1e6 * call.elapsed().as_secs_f64());
             marks.push((start, self.device.mark()?));
         }
         self.device.synchronize()?;
@@ -107,7 +116,30 @@ impl Timer {
         let milliseconds =
             |(start, end): &(_, _)| Ok(1e3 * sla_runtime::Mark::until(start, end)?.as_secs_f64());
         let samples = marks.iter().map(milliseconds).collect::<Result<_, RuntimeError>>()?;
-        Ok(Turn { samples, host_us, from, to })
+        Ok(Turn { samples, from, to })
+    }
+
+    /// The host's time of calls that repeat.
+    ///
+    /// # Errors
+    /// Whatever a launch returns.
+    pub fn calls(
+        &mut self,
+        mut launch: impl FnMut() -> Result<(), RuntimeError>,
+    ) -> Result<Calls, RuntimeError> {
+        let mut us = Vec::with_capacity(CALLS);
+        let before = self.device.launches();
+        for call in 0..CALLS {
+            if call % TOGETHER == 0 {
+                self.device.synchronize()?;
+            }
+            let start = Instant::now();
+            launch()?;
+            us.push(1e6 * start.elapsed().as_secs_f64());
+        }
+        self.device.synchronize()?;
+        let counted = |before| Some((self.device.launches()? - before) / CALLS as u64);
+        Ok(Calls { us, launches: before.and_then(counted) })
     }
 
     /// Single launches, each after a rest.
@@ -180,6 +212,8 @@ mod tests {
         assert_eq!((turn.samples.len(), bursts.samples.len(), launches), (3, 2, 2 + 1 + 3 + 2));
         assert!(turn.samples.iter().chain(&bursts.samples).all(|&ms| (3.0..1e3).contains(&ms)));
         assert!(turn.to - turn.from >= 3 * pause);
-        assert!(turn.host_us.iter().all(|&us| us >= 3e3));
+        let calls = timer.calls(|| Ok(sleep(pause))).unwrap();
+        assert_eq!((calls.us.len(), calls.launches), (CALLS, None));
+        assert!(calls.us.iter().all(|&us| us >= 3e3));
     }
 }

@@ -15,7 +15,7 @@ pub struct Entry {
 impl Entry {
     /// The default constants.
     pub fn consts(&self) -> Consts {
-        Consts::new(self.defaults)
+        Consts::named(self.defaults.iter().copied())
     }
 
     /// The default constants with some replaced; what names no generic is left out.

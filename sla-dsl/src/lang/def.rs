@@ -4,6 +4,7 @@
 
 use crate::diag::{Diagnostic, Diagnostics, Loc};
 use crate::ir::{Builder, Elem, Facts, GridAxis, Kernel, Param, verify};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a generic parameter of a kernel stands for.
@@ -49,12 +50,17 @@ impl fmt::Display for Const {
 
 /// The values of a kernel's generic parameters, in order of declaration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Consts(pub Vec<(String, Const)>);
+pub struct Consts(pub Vec<(Cow<'static, str>, Const)>);
 
 impl Consts {
     /// From pairs of name and value.
     pub fn new(pairs: &[(&str, Const)]) -> Consts {
-        Consts(pairs.iter().map(|(n, c)| (n.to_string(), *c)).collect())
+        Consts(pairs.iter().map(|(n, c)| (n.to_string().into(), *c)).collect())
+    }
+
+    /// The same where names are those of the source, as in a launch: they are not copied.
+    pub fn named(pairs: impl IntoIterator<Item = (&'static str, Const)>) -> Consts {
+        Consts(pairs.into_iter().map(|(n, c)| (n.into(), c)).collect())
     }
 
     /// The value of a generic, if it was given.

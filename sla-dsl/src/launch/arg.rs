@@ -5,6 +5,7 @@
 
 use crate::ir::{Elem, Scalar};
 use crate::lang::{Consts, KernelDef};
+use smallvec::SmallVec;
 use std::marker::PhantomData;
 
 /// Where memory is.
@@ -25,12 +26,15 @@ impl std::fmt::Display for Space {
     }
 }
 
+/// Axes that are described without allocating.
+const AXES: usize = 6;
+
 /// A tensor lent to a launch.
 #[derive(Clone, Debug)]
 pub struct TensorArg<'a> {
     elem: Elem,
-    shape: Vec<usize>,
-    strides: Vec<i64>,
+    shape: SmallVec<[usize; AXES]>,
+    strides: SmallVec<[i64; AXES]>,
     address: usize,
     space: Space,
     mutable: bool,
@@ -54,8 +58,8 @@ impl<'a> TensorArg<'a> {
     ) -> TensorArg<'a> {
         TensorArg {
             elem,
-            shape: shape.to_vec(),
-            strides: strides.to_vec(),
+            shape: SmallVec::from_slice(shape),
+            strides: SmallVec::from_slice(strides),
             address,
             space,
             mutable,

@@ -2,6 +2,7 @@
 //!
 //! Nothing is compiled or run here, and no device is asked: a launch that is refused here is refused everywhere in the same words.
 
+use super::memory::Reach;
 use super::sizes::{Lent, Sizes};
 use super::{Arg, LaunchError, Refusal, Space, memory};
 use crate::diag::Diagnostics;
@@ -21,6 +22,7 @@ pub struct Bound {
     /// The memory that all tensors are in; `None` for a kernel without tensors.
     pub space: Option<Space>,
     sizes: Sizes,
+    reach: Vec<Reach>,
 }
 
 impl Bound {
@@ -28,6 +30,12 @@ impl Bound {
     pub fn programs(&self) -> u64 {
         // One extent may be large beside one of 0.
         if self.grid.contains(&0) { 0 } else { self.grid.iter().product() }
+    }
+
+    /// Whether arguments of the [`Form`](super::Form) that was bound may be launched as well: all that is left to ask of them is where they lie.
+    /// Where not, [`bind`] says why.
+    pub fn places(&self, args: &[Arg<'_>]) -> bool {
+        memory::places(&self.reach, args)
     }
 
     /// Answers questions of the form "does this block size divide this size?". A size without a value is not divided.
@@ -82,7 +90,7 @@ fn check(def: &KernelDef, consts: &Consts, args: &[Arg<'_>]) -> Result<Bound, Re
             return Err(Refusal::Require { text: r.text, values: values(consts, &sizes) });
         }
     }
-    let space = memory::check(&tensors)?;
+    let (space, reach) = memory::check(&tensors)?;
     let grid = sizes.grid(&(def.grid)(consts))?;
     let mut facts = Facts { memory: vec![MemFacts::default(); params.len()], ..Facts::default() };
     for t in &tensors {
@@ -93,7 +101,7 @@ fn check(def: &KernelDef, consts: &Consts, args: &[Arg<'_>]) -> Result<Bound, Re
             fact.positive = *v as f32 > 0.0;
         }
     }
-    Ok(Bound { dims: sizes.values.clone(), grid, facts, space, sizes })
+    Ok(Bound { dims: sizes.values.clone(), grid, facts, space, sizes, reach })
 }
 
 /// Constants and dims for the message of a `require`.

@@ -4,15 +4,24 @@
 //! as the q, k and v slices of one projection do.
 
 use super::sizes::Lent;
-use super::{Refusal, Space};
+use super::{Arg, Refusal, Space};
 use crate::ir::MemFacts;
 use std::ops::Range;
 
-/// Checks each tensor, and all of them together; returns the memory space they share (`None` without tensors).
-pub(super) fn check(tensors: &[Lent<'_, '_>]) -> Result<Option<Space>, Refusal> {
-    let mut ranges = Vec::with_capacity(tensors.len());
+/// How far a tensor reaches from its address on, and whether the kernel writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reach {
+    /// Which argument it is.
+    index: usize,
+    bytes: usize,
+    written: bool,
+}
+
+/// Checks each tensor, and all of them together; returns the memory space they share (`None` without tensors), and how far each reaches.
+pub(super) fn check(tensors: &[Lent<'_, '_>]) -> Result<(Option<Space>, Vec<Reach>), Refusal> {
+    let mut reach = Vec::with_capacity(tensors.len());
     for t in tensors {
-        ranges.push(range(t)?);
+        reach.push(Reach { index: t.index, bytes: range(t)?.len(), written: t.ty.mutable });
         if t.ty.mutable {
             if !t.arg.mutable() {
                 return Err(Refusal::ReadOnly { param: t.name.to_string() });
@@ -20,7 +29,7 @@ pub(super) fn check(tensors: &[Lent<'_, '_>]) -> Result<Option<Space>, Refusal> 
             disjoint_elements(t)?;
         }
     }
-    let Some(first) = tensors.first() else { return Ok(None) };
+    let Some(first) = tensors.first() else { return Ok((None, reach)) };
     let space = first.arg.space();
     for t in tensors {
         if t.arg.space() != space {
@@ -32,14 +41,35 @@ pub(super) fn check(tensors: &[Lent<'_, '_>]) -> Result<Option<Space>, Refusal> 
             });
         }
     }
-    for (i, t) in tensors.iter().enumerate().filter(|(_, t)| t.ty.mutable) {
-        for (j, other) in tensors.iter().enumerate() {
-            if i != j && ranges[i].start < ranges[j].end && ranges[j].start < ranges[i].end {
-                return Err(Refusal::Alias { param: t.name.to_string(), other: other.name.to_string() });
-            }
-        }
+    if let Some((written, other)) = overlap(&reach, |i| tensors[i].arg.address()) {
+        let name = |i: usize| tensors[i].name.to_string();
+        return Err(Refusal::Alias { param: name(written), other: name(other) });
     }
-    Ok(Some(space))
+    Ok((Some(space), reach))
+}
+
+/// Whether tensors of a checked form may lie where these arguments do: somewhere, and what is written apart from everything else.
+pub(super) fn places(reach: &[Reach], args: &[Arg<'_>]) -> bool {
+    let address = |r: &Reach| match args.get(r.index) {
+        Some(Arg::Tensor(t)) => t.address(),
+        _ => 0,
+    };
+    let somewhere = |r: &Reach| address(r) != 0 && address(r).checked_add(r.bytes).is_some();
+    reach.iter().all(somewhere) && overlap(reach, |i| address(&reach[i])).is_none()
+}
+
+/// A tensor that is written and another that shares memory with it, by their numbers. No range reaches past the end of all addresses.
+fn overlap(reach: &[Reach], address: impl Fn(usize) -> usize) -> Option<(usize, usize)> {
+    let range = |i: usize| address(i)..address(i) + reach[i].bytes;
+    let written = (0..reach.len()).filter(|&i| reach[i].written);
+    written.into_iter().find_map(|i| {
+        let mine = range(i);
+        let other = (0..reach.len()).find(|&j| {
+            let other = range(j);
+            i != j && mine.start < other.end && other.start < mine.end
+        });
+        other.map(|j| (i, j))
+    })
 }
 
 /// What a kernel may assume of a tensor. Strides of axes of size 1 are never used and do not count.
@@ -59,16 +89,16 @@ fn aligned(t: &Lent<'_, '_>, last: usize) -> MemFacts {
 /// The bytes from the first element to the end of the last one.
 fn range(t: &Lent<'_, '_>) -> Result<Range<usize>, Refusal> {
     let (shape, strides, address) = (t.arg.shape(), t.arg.strides(), t.arg.address());
-    let param = t.name.to_string();
+    let param = || t.name.to_string();
     let bytes = t.ty.elem.bytes();
     if address == 0 {
-        return Err(Refusal::Null { param });
+        return Err(Refusal::Null { param: param() });
     }
     if !address.is_multiple_of(bytes) {
-        return Err(Refusal::Misaligned { param, address, needed: bytes });
+        return Err(Refusal::Misaligned { param: param(), address, needed: bytes });
     }
     if let Some(axis) = strides.iter().position(|&s| s < 0) {
-        return Err(Refusal::NegativeStride { param, axis, stride: strides[axis] });
+        return Err(Refusal::NegativeStride { param: param(), axis, stride: strides[axis] });
     }
     let reach = shape.iter().zip(strides).try_fold(0i64, |reach, (&n, &s)| {
         let axis = i64::try_from(n).ok()?.checked_sub(1)?.checked_mul(s)?;
@@ -79,7 +109,7 @@ fn range(t: &Lent<'_, '_>) -> Result<Range<usize>, Refusal> {
         .and_then(|span| address.checked_add(span as usize));
     match end {
         Some(end) => Ok(address..end),
-        None => Err(Refusal::Span { param, shape: shape.to_vec(), strides: strides.to_vec() }),
+        None => Err(Refusal::Span { param: param(), shape: shape.to_vec(), strides: strides.to_vec() }),
     }
 }
 

@@ -16,6 +16,7 @@
 mod arg;
 mod bind;
 mod error;
+mod form;
 mod memory;
 mod sizes;
 #[cfg(test)]
@@ -24,3 +25,4 @@ mod tests;
 pub use arg::{Arg, Element, Float, Half, Launcher, Space, TensorArg, TensorLike};
 pub use bind::{Bound, bind};
 pub use error::{LaunchError, Refusal};
+pub use form::Form;

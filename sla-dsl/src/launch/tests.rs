@@ -315,6 +315,25 @@ fn outputs_overlap_no_other_argument() {
 }
 
 #[test]
+fn a_form_that_was_bound_asks_only_where_tensors_lie() {
+    let bound = Case::new(1, 64, 64).bind().unwrap();
+    let mut c = Case::new(1, 64, 64);
+    c.address = [7 << 20, 8 << 20, 9 << 20, 10 << 20];
+    assert!(Form::of(&Case::new(1, 64, 64).args()).is_of(&c.args()) && bound.places(&c.args()));
+    // Inputs may overlap, an output nothing, and everything must be somewhere.
+    c.address[0] = c.address[1];
+    assert!(bound.places(&c.args()));
+    c.address[3] = c.address[1] + 64 * 16 * 4 - 16;
+    assert!(!bound.places(&c.args()) && c.bind().is_err());
+    c.address[3] += 16;
+    assert!(bound.places(&c.args()) && c.bind().is_ok());
+    c.address[0] = 0;
+    assert!(!bound.places(&c.args()) && c.bind().is_err());
+    c.address[0] = usize::MAX - 15;
+    assert!(!bound.places(&c.args()) && c.bind().is_err());
+}
+
+#[test]
 fn memory_facts() {
     let mut c = Case::new(2, 64, 64);
     c.strides[0] = vec![16, 32, 1];

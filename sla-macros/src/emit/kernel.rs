@@ -222,7 +222,7 @@ fn launcher(k: &KernelFn) -> TokenStream {
             const REQUIRED: () = { #assertions };
 
             fn __consts() -> ::sla_dsl::lang::Consts {
-                ::sla_dsl::lang::Consts::new(&[#(#consts),*])
+                ::sla_dsl::lang::Consts::named([#(#consts),*])
             }
 
             /// These constants, by name.

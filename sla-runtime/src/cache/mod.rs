@@ -4,9 +4,9 @@
 //! So a kernel definition with its constants is a family, and a member fits a launch when the launch answers all the member's
 //! questions as the member was built with: no kernel is built again just to learn its questions.
 
-mod recent;
+mod plans;
 
-pub(crate) use recent::{Ready, RecentLaunches};
+pub(crate) use plans::{Plan, Plans};
 
 use crate::{Dumps, RuntimeError};
 use sla_codegen::Options;

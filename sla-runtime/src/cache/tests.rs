@@ -90,38 +90,44 @@ fn a_failure_is_not_kept() {
 }
 
 #[test]
-fn a_launch_that_repeats_is_not_made_ready_again() {
-    let (recent, cache, made) = (RecentLaunches::new(), KernelCache::new(None), AtomicUsize::new(0));
+fn a_launch_that_repeats_is_not_prepared_again() {
+    let (plans, cache, made) = (Plans::new(), KernelCache::new(None), AtomicUsize::new(0));
     let (plain, consts) = (Options::new(Target::Cpu), Consts::default());
+    let four = Options { warps: Some(4), ..plain.clone() };
     let launch = |l: usize, address: usize, scale: f64, options: &Options| {
         // SAFETY: the memory is only described.
         let x = unsafe { TensorArg::from_raw(Elem::F32, &[l], &[1], address, Space::Host, false) };
         let args = [Arg::Tensor(x), Arg::Scalar(Scalar::Float(scale))];
-        let ready = recent.get(&DEF, &consts, options, &args, || {
+        let plan = plans.get(&DEF, &consts, options, &args, || {
             made.fetch_add(1, Ordering::Relaxed);
             let bound = bind(&DEF, &consts, &args[..1])?;
-            let compiled = cache.get(&DEF, &consts, options, &bound, |_| Ok(()))?;
-            Ok::<_, RuntimeError>(Ready { bound, compiled })
+            let ready = cache.get(&DEF, &consts, options, &bound, |_| Ok(()))?;
+            Ok::<_, RuntimeError>(Plan { bound, ready })
         });
-        (ready.unwrap().bound.dims[0], made.load(Ordering::Relaxed))
+        plan.map(|plan| (plan.bound.dims[0], made.load(Ordering::Relaxed)))
     };
-    assert_eq!(launch(16, 64, 1.0, &plain), (16, 1));
-    assert_eq!(launch(16, 64, 1.0, &plain), (16, 1));
-    assert_eq!(launch(24, 64, 1.0, &plain), (24, 2));
-    assert_eq!(launch(16, 128, 1.0, &plain), (16, 3));
-    assert_eq!(launch(16, 64, 2.0, &plain), (16, 4));
-    assert_eq!(launch(16, 64, 1.0, &Options { warps: Some(4), ..plain.clone() }), (16, 5));
-    assert_eq!(launch(16, 64, 1.0, &plain), (16, 5), "a few others do not drive it out");
-    for other in 0..100 {
-        launch(other + 100, 64, 1.0, &plain);
+    let right = |l, address, scale, options| launch(l, address, scale, options).unwrap();
+    assert_eq!(right(16, 64, 1.0, &plain), (16, 1));
+    assert_eq!(right(16, 64, 1.0, &plain), (16, 1));
+    assert_eq!(right(24, 64, 1.0, &plain), (24, 2));
+    assert_eq!(right(16, 128, 1.0, &plain), (16, 2), "another place");
+    assert_eq!(right(16, 64, 2.0, &plain), (16, 2), "another number");
+    assert_eq!(right(16, 68, 1.0, &plain), (16, 3), "another alignment");
+    assert_eq!(right(16, 64, -1.0, &plain), (16, 4), "a number that is not positive");
+    assert_eq!(right(16, 64, 1.0, &four), (16, 5));
+    assert_eq!(right(16, 64, 1.0, &plain), (16, 5), "others do not drive it out");
+    let e = launch(16, 0, 1.0, &plain).unwrap_err();
+    assert!(e.to_string().contains("address is null"), "{e}");
+    for other in 0..600 {
+        right(other + 100, 64, 1.0, &plain);
     }
     let before = made.load(Ordering::Relaxed);
-    assert_eq!(launch(16, 64, 1.0, &plain), (16, before + 1), "many others do");
+    assert_eq!(right(16, 64, 1.0, &plain), (16, before + 1), "very many do");
 }
 
 #[test]
 fn a_launch_that_is_refused_is_not_kept() {
-    let recent = RecentLaunches::<()>::new();
-    let get = || recent.get(&DEF, &Consts::default(), &Options::new(Target::Cpu), &[], || Err(7));
+    let plans = Plans::<()>::new();
+    let get = || plans.get(&DEF, &Consts::default(), &Options::new(Target::Cpu), &[], || Err(7));
     assert_eq!((get().err(), get().err()), (Some(7), Some(7)));
 }

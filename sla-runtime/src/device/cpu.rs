@@ -2,7 +2,7 @@
 //!
 //! Programs differ in length (causal and list-driven loops), so threads draw small ranges of them until none is left.
 
-use crate::cache::{Compiled, KernelCache};
+use crate::cache::{Compiled, KernelCache, Plan, Plans};
 use crate::memory::HostMemory;
 use crate::slots::pack;
 use crate::tensor::TensorError;
@@ -12,6 +12,7 @@ use sla_codegen::target::cpu::HostFunction;
 use sla_codegen::{Artifact, CodegenError, Options};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -23,6 +24,7 @@ pub(super) struct CpuDevice {
     threads: usize,
     pool: OnceLock<Result<ThreadPool, String>>,
     cache: KernelCache<HostFunction>,
+    plans: Plans<Arc<Compiled<HostFunction>>>,
     /// Scratch memory that no running thread uses.
     scratch: Mutex<Vec<HostMemory>>,
 }
@@ -30,37 +32,49 @@ pub(super) struct CpuDevice {
 impl CpuDevice {
     pub fn new(threads: usize) -> CpuDevice {
         let (pool, cache) = (OnceLock::new(), KernelCache::new(crate::env::dumps()));
-        CpuDevice { threads, pool, cache, scratch: Mutex::new(Vec::new()) }
+        CpuDevice { threads, pool, cache, plans: Plans::new(), scratch: Mutex::new(Vec::new()) }
     }
 
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Compiles if needed and runs to the end.
+    /// Compiles if needed and runs to the end. `bind` checks the arguments, unless a launch of their form has passed before.
     pub fn launch(
         &self,
         def: &'static KernelDef,
         consts: &Consts,
         args: &[Arg<'_>],
-        bound: &Bound,
         options: &Options,
+        bind: impl FnOnce() -> Result<Bound, RuntimeError>,
     ) -> Result<(), RuntimeError> {
-        let compiled: Arc<Compiled<HostFunction>> =
-            self.cache.get(def, consts, options, bound, |kernel| {
-                match sla_codegen::compile(kernel, options)? {
-                    Artifact::Host(function) => Ok(function),
-                    Artifact::Gpu(_) => Err(CodegenError::NoStage {
-                        target: DeviceName::Cpu.to_string(),
-                        stage: sla_codegen::Stage::Ptx,
-                    }
-                    .into()),
-                }
-            })?;
+        let plan = self.plans.get(def, consts, options, args, || {
+            let bound = bind()?;
+            let ready = self.compiled(def, consts, options, &bound)?;
+            Ok::<_, RuntimeError>(Plan { bound, ready })
+        })?;
+        let Plan { bound, ready: compiled } = &*plan;
         let slots = pack(&compiled.abi, args, &bound.dims);
         // SAFETY: the function was compiled for this signature and these facts, and `bind` has checked the arguments, which stay
         // lent until this call returns.
         unsafe { self.run(&compiled.code, &slots, bound.programs()) }
+    }
+
+    fn compiled(
+        &self,
+        def: &'static KernelDef,
+        consts: &Consts,
+        options: &Options,
+        bound: &Bound,
+    ) -> Result<Arc<Compiled<HostFunction>>, RuntimeError> {
+        self.cache.get(def, consts, options, bound, |kernel| match sla_codegen::compile(kernel, options)? {
+            Artifact::Host(function) => Ok(function),
+            Artifact::Gpu(_) => Err(CodegenError::NoStage {
+                target: DeviceName::Cpu.to_string(),
+                stage: sla_codegen::Stage::Ptx,
+            }
+            .into()),
+        })
     }
 
     /// Runs every program of a linear grid, or stops soon after one has failed.
@@ -87,7 +101,7 @@ impl CpuDevice {
                 }
             }
         };
-        let mut scratch = Vec::new();
+        let mut scratch = SmallVec::<[HostMemory; 4]>::new();
         for _ in 0..workers {
             scratch.push(self.take_scratch(function.scratch_bytes())?);
         }

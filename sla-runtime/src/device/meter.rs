@@ -1,4 +1,5 @@
 //! How much memory a device's tensors take, now and at most: counted where memory is allocated and freed, in the order in which the host asks.
+//! And how many kernels were launched.
 //!
 //! Work is enqueued in that order, so that the count is what the work has at a time; what the driver keeps for later is not in it.
 
@@ -13,11 +14,12 @@ pub struct MemoryUse {
     pub peak: u64,
 }
 
-/// Counts bytes.
+/// Counts bytes and launches.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     now: AtomicU64,
     peak: AtomicU64,
+    launches: AtomicU64,
 }
 
 impl Meter {
@@ -29,6 +31,14 @@ impl Meter {
 
     pub fn take(&self, bytes: usize) {
         self.now.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn launched(&self) {
+        self.launches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn launches(&self) -> u64 {
+        self.launches.load(Ordering::Relaxed)
     }
 
     pub fn read(&self) -> MemoryUse {

@@ -209,6 +209,11 @@ impl Device {
         self.cuda_context().map(|context| context.meter().read())
     }
 
+    /// How many kernels were launched on a GPU, by this handle and its clones; recorded launches count when they are recorded.
+    pub fn launches(&self) -> Option<u64> {
+        self.cuda_context().map(|context| context.meter().launches())
+    }
+
     /// Lets [`MemoryUse::peak`] start again from what is allocated now.
     pub fn reset_peak(&self) {
         if let Some(context) = self.cuda_context() {
@@ -261,7 +266,7 @@ impl Device {
             Ok(bound)
         };
         match &self.0 {
-            Kind::Cpu(d) => d.launch(kernel, consts, args, &bound()?, options),
+            Kind::Cpu(d) => d.launch(kernel, consts, args, options, bound),
             Kind::Cuda(d) => d.launch(kernel, consts, args, options, bound),
             Kind::Interp => bound().and_then(|_| {
                 Interpreter.launch(kernel, consts, args).map_err(|e| match e {

@@ -2,25 +2,29 @@
 
 use super::TensorError;
 use sla_dsl::ir::Elem;
+use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
+
+/// Axes that a view has without allocating.
+const AXES: usize = 6;
 
 /// A strided view of memory. Sizes, strides and the offset are in elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
-    pub shape: Vec<usize>,
-    pub strides: Vec<i64>,
+    pub shape: SmallVec<[usize; AXES]>,
+    pub strides: SmallVec<[i64; AXES]>,
     pub offset: usize,
 }
 
 impl Layout {
     /// Row-major, without gaps.
     pub fn packed(shape: &[usize]) -> Layout {
-        let mut strides = vec![1i64; shape.len()];
+        let mut strides: SmallVec<[i64; AXES]> = smallvec![1; shape.len()];
         for axis in (1..shape.len()).rev() {
             // Sizes of 0 leave no element to reach, so their strides do not matter.
             strides[axis - 1] = strides[axis] * shape[axis].max(1) as i64;
         }
-        Layout { shape: shape.to_vec(), strides, offset: 0 }
+        Layout { shape: SmallVec::from_slice(shape), strides, offset: 0 }
     }
 
     /// The number of bytes a packed tensor takes; an error if that is beyond the address space.
@@ -85,7 +89,7 @@ impl Layout {
         if axis < self.shape.len() {
             return Ok(());
         }
-        Err(TensorError::Axis { axis, shape: self.shape.clone() })
+        Err(TensorError::Axis { axis, shape: self.shape.to_vec() })
     }
 
     /// Two axes exchanged.
@@ -103,7 +107,7 @@ impl Layout {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..self.shape.len()) {
-            return Err(TensorError::Order { order: order.to_vec(), shape: self.shape.clone() });
+            return Err(TensorError::Order { order: order.to_vec(), shape: self.shape.to_vec() });
         }
         Ok(Layout {
             shape: order.iter().map(|&a| self.shape[a]).collect(),
@@ -133,7 +137,7 @@ impl Layout {
     pub fn expand(&self, axis: usize, size: usize) -> Result<Layout, TensorError> {
         self.axis(axis)?;
         if self.shape[axis] != 1 {
-            return Err(TensorError::Expand { axis, size: self.shape[axis], shape: self.shape.clone() });
+            return Err(TensorError::Expand { axis, size: self.shape[axis], shape: self.shape.to_vec() });
         }
         let mut l = self.clone();
         l.shape[axis] = size;
@@ -152,7 +156,7 @@ impl Layout {
             return Err(TensorError::Count { shape: shape.to_vec(), needed, found });
         }
         if !self.is_packed() {
-            let (old, strides) = (self.shape.clone(), self.strides.clone());
+            let (old, strides) = (self.shape.to_vec(), self.strides.to_vec());
             return Err(TensorError::Reshape { shape: old, strides, needed: shape.to_vec() });
         }
         Layout::bytes(shape, Elem::F32)?;
@@ -176,7 +180,7 @@ mod tests {
         assert_eq!(places(&l), (0..24).collect::<Vec<_>>());
         assert!(l.is_packed());
         let t = l.transpose(0, 2).unwrap();
-        assert_eq!(t.shape, [4, 3, 2]);
+        assert_eq!(t.shape[..], [4, 3, 2]);
         assert_eq!(places(&t)[..7], [0, 12, 4, 16, 8, 20, 1]);
         assert!(!t.is_packed());
         let s = l.slice(1, 1..3).unwrap().slice(2, 2..4).unwrap();
@@ -185,7 +189,7 @@ mod tests {
         let e = l.slice(0, 1..2).unwrap().slice(1, 0..1).unwrap().expand(0, 2).unwrap();
         assert_eq!(places(&e), [12, 13, 14, 15, 12, 13, 14, 15]);
         assert_eq!(l.permute(&[1, 0, 2]).unwrap(), l.transpose(0, 1).unwrap());
-        assert_eq!(l.reshape(&[6, 4]).unwrap().strides, [4, 1]);
+        assert_eq!(l.reshape(&[6, 4]).unwrap().strides[..], [4, 1]);
         assert_eq!(places(&Layout::packed(&[])), [0]);
     }
 

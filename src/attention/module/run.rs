@@ -29,13 +29,8 @@ pub(super) fn run_in_warps(
 }
 
 fn chosen(kernel: &'static KernelDef, consts: &[(&'static str, Const)]) -> Consts {
-    let chosen = kernel
-        .generics
-        .iter()
-        .filter_map(|g| consts.iter().find(|(name, _)| *name == g.name))
-        .map(|(name, value)| (name.to_string(), *value))
-        .collect();
-    Consts(chosen)
+    let given = |name: &str| consts.iter().find(|(known, _)| *known == name).copied();
+    Consts::named(kernel.generics.iter().filter_map(|g| given(g.name)))
 }
 
 /// A tensor to read.

@@ -1,7 +1,8 @@
 //! CUDA graphs: launches that a stream records instead of running them, to be enqueued later as a whole.
 
 use super::context::{STREAM, Stream};
-use super::{CudaContext, CudaDevice, CudaError};
+use super::{CudaContext, CudaDevice, CudaError, Prepared};
+use crate::cache::Plans;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 /// Recorded launches, ready to be enqueued.
 pub(crate) struct CudaGraph {
     context: Arc<CudaContext>,
+    /// Keeps the counters that its launches draw from.
+    _plans: Arc<Plans<Prepared>>,
     /// Locked while it is enqueued: the driver takes an executable graph from one thread at a time.
     exec: Mutex<Exec>,
 }
@@ -50,7 +53,7 @@ impl Recorder {
         *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    fn end(mut self) -> Result<CudaGraph, CudaError> {
+    fn end(mut self, plans: Arc<Plans<Prepared>>) -> Result<CudaGraph, CudaError> {
         self.stop();
         let failed = |e| CudaError::driver("recording", e);
         self.context.enter().map_err(failed)?;
@@ -60,7 +63,8 @@ impl Recorder {
             let graph = result::stream::end_capture(self.stream.0).map_err(failed)?;
             let exec = result::graph::instantiate(graph, CUgraphInstantiate_flags(0)).map_err(failed);
             let destroyed = result::graph::destroy(graph).map_err(failed);
-            let graph = CudaGraph { context: self.context.clone(), exec: Mutex::new(Exec(exec?)) };
+            let (context, exec) = (self.context.clone(), Mutex::new(Exec(exec?)));
+            let graph = CudaGraph { context, _plans: plans, exec };
             destroyed.map(|()| graph)
         }
     }
@@ -92,8 +96,10 @@ impl CudaDevice {
         work: impl FnOnce(CudaDevice) -> Result<(), E>,
     ) -> Result<CudaGraph, E> {
         let recorder = Recorder::start(&self.context)?;
-        work(self.on(recorder.stream, recorder.over.clone()))?;
-        Ok(recorder.end()?)
+        let on = self.on(recorder.stream, recorder.over.clone());
+        let plans = on.plans.clone();
+        work(on)?;
+        Ok(recorder.end(plans)?)
     }
 }
 

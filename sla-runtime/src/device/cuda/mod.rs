@@ -20,12 +20,12 @@ pub(crate) use memory::CudaMemory;
 
 use super::Resources;
 use crate::RuntimeError;
-use crate::cache::{Compiled, KernelCache, Ready, RecentLaunches};
+use crate::cache::{Compiled, KernelCache, Plan, Plans};
 use crate::disk::{DiskCache, Entry, Key};
 use crate::slots::pack;
 use code::Code;
 use graph::Over;
-use module::CudaKernel;
+use module::{CudaKernel, Layout};
 use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
 use sla_dsl::ir::Kernel;
 use sla_dsl::lang::{Consts, KernelDef};
@@ -33,13 +33,20 @@ use sla_dsl::launch::{Arg, Bound};
 use std::io::Write;
 use std::sync::{Arc, PoisonError};
 
+/// A kernel with what launches of one form share.
+struct Prepared {
+    compiled: Arc<Compiled<CudaKernel>>,
+    layout: Layout,
+}
+
 /// A GPU with its compiled kernels.
 pub(super) struct CudaDevice {
     context: Arc<CudaContext>,
     arch: Arch,
     tools: Tools,
     cache: Arc<KernelCache<CudaKernel>>,
-    recent: Arc<RecentLaunches<CudaKernel>>,
+    /// How launches of this handle were prepared. Their counters are for its stream alone.
+    plans: Arc<Plans<Prepared>>,
     /// Kernels of earlier processes.
     disk: Option<Arc<DiskCache>>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
@@ -77,16 +84,16 @@ impl CudaDevice {
         checks: bool,
     ) -> CudaDevice {
         let cache = Arc::new(KernelCache::new(crate::env::dumps()));
-        let (recent, stream) = (Arc::new(RecentLaunches::new()), Stream::DEFAULT);
-        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream, over: None }
+        let (plans, stream) = (Arc::new(Plans::new()), Stream::DEFAULT);
+        CudaDevice { context, arch, tools, cache, plans, disk, checks, stream, over: None }
     }
 
     /// A handle with the same kernels whose launches go to another stream, until that is over.
     fn on(&self, stream: Stream, over: Over) -> CudaDevice {
         let (context, tools, disk) = (self.context.clone(), self.tools.clone(), self.disk.clone());
-        let (cache, recent) = (self.cache.clone(), self.recent.clone());
+        let (cache, plans) = (self.cache.clone(), Arc::new(Plans::new()));
         let (arch, checks, over) = (self.arch, self.checks, Some(over));
-        CudaDevice { context, arch, tools, cache, recent, disk, checks, stream, over }
+        CudaDevice { context, arch, tools, cache, plans, disk, checks, stream, over }
     }
 
     pub fn checks(&self) -> bool {
@@ -107,7 +114,7 @@ impl CudaDevice {
     }
 
     /// Compiles and loads if needed, and enqueues the kernel; one that checks is waited for. `bind` checks the arguments, unless a launch
-    /// that was described alike has passed before.
+    /// of their form has passed before.
     pub fn launch(
         &self,
         def: &'static KernelDef,
@@ -116,18 +123,18 @@ impl CudaDevice {
         options: &Options,
         bind: impl FnOnce() -> Result<Bound, RuntimeError>,
     ) -> Result<(), RuntimeError> {
-        let ready = self.recent.get(def, consts, options, args, || {
+        let plan = self.plans.get(def, consts, options, args, || {
             let bound = bind()?;
             let compiled = self.compiled(def, consts, &bound, options)?;
-            Ok::<_, RuntimeError>(Ready { bound, compiled })
+            // Below 2^31 by `bind`.
+            let layout = compiled.code.layout(bound.programs() as u32, args)?;
+            Ok::<_, RuntimeError>(Plan { bound, ready: Prepared { compiled, layout } })
         })?;
-        let Ready { bound, compiled } = &*ready;
-        let mut slots = pack(&compiled.abi, args, &bound.dims);
-        // Below 2^31 by `bind`.
-        let programs = bound.programs() as u32;
-        if programs == 0 {
+        let Plan { bound, ready: Prepared { compiled, layout } } = &*plan;
+        if bound.programs() == 0 {
             return Ok(());
         }
+        let mut slots = pack(&compiled.abi, args, &bound.dims);
         let log = compiled.code.log();
         let memory = log.map(|log| CudaMemory::zeroed(&self.context, log.bytes())).transpose()?;
         slots.extend(memory.as_ref().map(|memory| memory.address() as u64));
@@ -139,10 +146,12 @@ impl CudaDevice {
                 why: "the recording that this handle is of has ended",
             });
         }
-        // SAFETY: the stream is there, for it is not over and stays so until `over` is dropped. The kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
+        // SAFETY: the stream is there, for it is not over and stays so until `over` is dropped; the layout is of this handle, whose launches it
+        // has in order. The kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
         // that the kernel asks for. Memory is freed in stream order, so it stays valid until the kernel has run even if its
         // owner is dropped before.
-        unsafe { compiled.code.launch(self.stream, programs, &mut slots, args)? };
+        unsafe { compiled.code.launch(self.stream, layout, &mut slots, args)? };
+        self.context.meter().launched();
         match (log, memory) {
             (Some(log), Some(memory)) => tell(log, &memory, &bound.grid),
             _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::context::Stream;
-use super::maps::{self, MapRefusal, RecentMaps};
+use super::maps::{self, Description, MapRefusal, RecentMaps};
 use super::{CudaContext, CudaError, CudaMemory};
 use crate::device::Resources;
 use cudarc::driver::result::{self, DriverError};
@@ -10,6 +10,7 @@ use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option, CUtensorMap}
 use sla_codegen::ptxas::Report;
 use sla_codegen::{DeviceLog, GpuImage, GridKind, TensorMap};
 use sla_dsl::launch::Arg;
+use smallvec::SmallVec;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
@@ -28,14 +29,26 @@ pub(super) struct CudaKernel {
     shared_bytes: u32,
     grid: GridKind,
     maps: Vec<TensorMap>,
-    /// The counter that programs are drawn from. One is enough: all launches are in one stream, one after the other.
-    queue: Option<CudaMemory>,
+    /// Whether programs are drawn from a counter.
+    draws: bool,
     recent: RecentMaps,
     report: Option<Report>,
     log: Option<DeviceLog>,
     name: &'static str,
     params: Vec<String>,
 }
+
+/// What launches of one form on one stream share.
+pub(super) struct Layout {
+    /// Blocks of threads.
+    blocks: u32,
+    /// The tensor maps in order: of which argument, and what they say but for its address.
+    maps: Vec<(usize, Description)>,
+    /// The counter that programs are drawn from, which is zero between launches: they are in one order.
+    counter: Option<CudaMemory>,
+}
+
+type Maps = SmallVec<[CUtensorMap; 8]>;
 
 // SAFETY: the driver's handles may be used from any thread with the context current.
 unsafe impl Send for CudaKernel {}
@@ -71,7 +84,7 @@ impl CudaKernel {
             shared_bytes: image.shared_bytes,
             grid: image.grid,
             maps: image.maps.clone(),
-            queue: None,
+            draws: image.queue,
             recent: RecentMaps::default(),
             report,
             log: image.log.clone(),
@@ -82,9 +95,6 @@ impl CudaKernel {
             && !maps::available()
         {
             return Err(kernel.refusal(map, MapRefusal::Driver));
-        }
-        if image.queue {
-            kernel.queue = Some(CudaMemory::zeroed(context, COUNTER_BYTES)?);
         }
         let missing = |message: String| CudaError::Image { kernel: name.to_string(), message };
         let entry = CString::new(image.entry.as_str()).map_err(|e| missing(e.to_string()))?;
@@ -155,18 +165,37 @@ impl CudaKernel {
         CudaError::Map { kernel: self.name.to_string(), param, reason }
     }
 
-    /// The tensor maps of a launch, in order.
-    fn maps(&self, args: &[Arg<'_>]) -> Result<Vec<CUtensorMap>, CudaError> {
-        let encode = |map: &TensorMap| {
+    /// What launches of one form share.
+    pub fn layout(&self, programs: u32, args: &[Arg<'_>]) -> Result<Layout, CudaError> {
+        let describe = |map: &TensorMap| {
             // A map of something else is no map of a tensor of any rank.
             let Some(Arg::Tensor(tensor)) = args.get(map.param) else {
                 return Err(self.refusal(map, MapRefusal::Rank { found: 0 }));
             };
             let description = maps::describe(map, tensor).map_err(|reason| self.refusal(map, reason))?;
-            let what = || format!("{}: encoding a tensor map", self.name);
-            self.recent.get(&description).map_err(|e| CudaError::driver(what(), e))
+            Ok((map.param, description))
         };
-        self.maps.iter().map(encode).collect()
+        let maps = self.maps.iter().map(describe).collect::<Result<_, _>>()?;
+        let counter = match self.draws {
+            true => Some(CudaMemory::zeroed(&self.context, COUNTER_BYTES)?),
+            false => None,
+        };
+        Ok(Layout { blocks: blocks(self.grid, programs, self.context.multiprocessors()), maps, counter })
+    }
+
+    /// The tensor maps of a launch, in order; the layout is that of its form.
+    fn maps(&self, layout: &Layout, args: &[Arg<'_>]) -> Result<Maps, CudaError> {
+        let encode = |(param, description): &(usize, Description)| {
+            let address = match args.get(*param) {
+                Some(Arg::Tensor(tensor)) => tensor.address() as u64,
+                _ => description.address,
+            };
+            let what = || format!("{}: encoding a tensor map", self.name);
+            self.recent
+                .get(&Description { address, ..*description })
+                .map_err(|e| CudaError::driver(what(), e))
+        };
+        layout.maps.iter().map(encode).collect()
     }
 
     /// The log of a kernel that checks: its address follows the flat arguments.
@@ -174,35 +203,31 @@ impl CudaKernel {
         self.log.as_ref()
     }
 
-    /// Enqueues `programs` programs, which must not be 0, on a stream of the context. `args` are those that `slots` were made from.
+    /// Enqueues a launch of a form on a stream of the context. `args` are those that `slots` were made from.
     ///
     /// # Safety
-    /// `slots` and `args` must be right for the kernel, and memory they point to must stay valid in stream order.
+    /// `slots` and `args` must be right for the kernel and of the form of the layout, and memory they point to must stay valid in stream order.
+    /// All launches with one layout must be in one order, as those of one stream are.
     pub unsafe fn launch(
         &self,
         stream: Stream,
-        programs: u32,
+        layout: &Layout,
         slots: &mut [u64],
         args: &[Arg<'_>],
     ) -> Result<(), CudaError> {
         let failed = |e| CudaError::driver(format!("{}: launching", self.name), e);
         self.context.enter().map_err(failed)?;
-        let mut maps = self.maps(args)?;
+        let mut maps = self.maps(layout, args)?;
+        let mut counter = layout.counter.as_ref().map(|memory| memory.address() as u64);
         // The driver reads as many bytes at each address as the parameter has; numbers are little-endian, so a slot's low bytes.
         let slots = slots.iter_mut().map(|s| (s as *mut u64).cast());
-        let mut params: Vec<*mut c_void> =
-            slots.chain(maps.iter_mut().map(|m| (m as *mut CUtensorMap).cast())).collect();
-        let mut counter = self.queue.as_ref().map(|memory| memory.address() as u64);
-        params.extend(counter.as_mut().map(|address| (address as *mut u64).cast::<c_void>()));
-        let (grid, block) = ((self.blocks(programs), 1, 1), (self.threads, 1, 1));
+        let maps = maps.iter_mut().map(|m| (m as *mut CUtensorMap).cast());
+        let counter = counter.as_mut().map(|address| (address as *mut u64).cast());
+        let mut params: SmallVec<[*mut c_void; 96]> = slots.chain(maps).chain(counter).collect();
+        let (grid, block) = ((layout.blocks, 1, 1), (self.threads, 1, 1));
         // SAFETY: by this function's contract; the driver copies the parameters before it returns.
         unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, stream.0, &mut params) }
             .map_err(failed)
-    }
-
-    /// Blocks of threads for a number of programs.
-    fn blocks(&self, programs: u32) -> u32 {
-        blocks(self.grid, programs, self.context.multiprocessors())
     }
 }
 

@@ -57,7 +57,7 @@ pub enum MapRefusal {
 }
 
 /// A tensor map before it is encoded: axes innermost first, as the hardware counts them; what is beyond `rank` is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) struct Description {
     pub elem: Elem,
     pub rank: usize,

@@ -8,6 +8,6 @@ mod encode;
 mod recent;
 
 pub use describe::MapRefusal;
-pub(super) use describe::describe;
+pub(super) use describe::{Description, describe};
 pub(super) use encode::available;
 pub(super) use recent::RecentMaps;

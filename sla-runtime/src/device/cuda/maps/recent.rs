@@ -4,14 +4,15 @@ use super::describe::Description;
 use super::encode::encode;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::CUtensorMap;
+use rustc_hash::FxHashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Maps kept per kernel: some sets of arguments, with a few tensors each.
-const KEPT: usize = 32;
+/// Maps kept per kernel: the layers of a large model, with a few tensors each. When there are more, all are encoded again as they are needed.
+const KEPT: usize = 512;
 
-/// The maps used last, latest first.
+/// Maps by their descriptions.
 #[derive(Default)]
-pub(in super::super) struct RecentMaps(Mutex<Vec<(Description, CUtensorMap)>>);
+pub(in super::super) struct RecentMaps(Mutex<FxHashMap<Description, CUtensorMap>>);
 
 impl RecentMaps {
     /// The map of a description.
@@ -24,18 +25,17 @@ impl RecentMaps {
         wanted: &Description,
         make: impl FnOnce(&Description) -> Result<CUtensorMap, E>,
     ) -> Result<CUtensorMap, E> {
-        // Every state of the list is a good one, so a poisoned lock is as good as any.
+        // Every state of the map is a good one, so a poisoned lock is as good as any.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.iter().position(|(known, _)| known == wanted);
-        match found {
-            Some(at) => kept[..=at].rotate_right(1),
-            None => {
-                let made = (*wanted, make(wanted)?);
-                kept.truncate(KEPT - 1);
-                kept.insert(0, made);
-            }
+        if let Some(map) = kept.get(wanted) {
+            return Ok(*map);
         }
-        Ok(kept[0].1)
+        let map = make(wanted)?;
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(*wanted, map);
+        Ok(map)
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_maps_are_kept_and_the_oldest_goes() {
+    fn maps_are_encoded_once_until_there_are_too_many() {
         let (recent, mut made) = (RecentMaps::default(), 0);
         let mut get = |address: u64| {
             let before = made;
@@ -65,11 +65,9 @@ mod tests {
         for address in 0..KEPT as u64 {
             assert!(get(address));
         }
-        assert!(!get(0), "the first is still there");
-        assert!(get(1000));
-        assert!(!get(0), "it was used since");
-        assert!(get(1), "the oldest has gone");
-        assert!(!get(1000) && !get(1));
+        assert!(!get(0) && !get(KEPT as u64 - 1));
+        assert!(get(10_000));
+        assert!(get(0) && !get(10_000));
     }
 
     #[test]
