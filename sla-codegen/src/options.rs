@@ -151,7 +151,8 @@ pub struct Options {
     pub held_in_registers: Option<bool>,
     /// Whether two blocks of a list make one step of a loop over it, under a schedule of roles; they do not when absent.
     pub pair: Option<bool>,
-    /// Whether the warpgroups of a role start their products in turn, so that one multiplies while another computes weights; they do not when absent.
+    /// Whether the warpgroups of a role start their products in turn, so that one multiplies while another computes weights; chosen by the
+    /// schedule when absent.
     pub ping_pong: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,

@@ -53,14 +53,14 @@ fn gradients_are_scheduled() {
     for (name, roles, products) in [
         ("dq_128_d128", 4, 6),
         ("dq_64_d128", 3, 6),
-        ("dkdv_64_d64", 3, 8),
-        ("dkdv_64_d128", 3, 4),
+        ("dkdv_64_d64", 4, 8),
+        ("dkdv_64_d128", 4, 4),
         ("dkdv_128_d128", 4, 4),
         ("sparse_dq_128_d128", 4, 6),
-        ("sparse_dkdv_64_d128", 3, 4),
+        ("sparse_dkdv_64_d128", 4, 4),
         // One more after the loop; sums that the kernel adds to what it finds.
         ("sla_dq_128_d128", 4, 7),
-        ("sla_dkdv_64_d128", 3, 4),
+        ("sla_dkdv_64_d128", 4, 4),
     ] {
         let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
         verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
@@ -72,21 +72,26 @@ fn gradients_are_scheduled() {
 }
 
 #[test]
-fn warpgroups_take_turns_where_it_is_asked_for() {
-    let options = Options { ping_pong: Some(true), ..Options::new("sm_90a".parse().unwrap()) };
-    // One warpgroup has nobody to take turns with, and a step at a time has no two steps' products to start.
-    for (name, turns) in
-        [("flash_128", 1), ("sparse", 1), ("dq_128_d128", 1), ("sparse_64_d128", 0), ("dkdv_128_d128", 0)]
-    {
-        let plain = scheduled(name).unwrap().kernel;
-        let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
-        verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{out}"));
-        verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{out}", e[0]));
-        let text = out.to_string();
-        let again = parse(&text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
-        assert_eq!(again.to_string(), text, "{name}");
-        let found = [OpCode::TakeTurn, OpCode::PassTurn].map(|code| (count(&plain, code), count(&out, code)));
-        assert_eq!(found, [(0, turns); 2], "{name}:\n{out}");
+fn warpgroups_take_turns() {
+    // Name, turns by default, if asked for. One warpgroup has nobody to take turns with, and a step at a time has no two steps' products to start.
+    for (name, plain, asked) in [
+        ("flash_128", 0, 1),
+        ("sparse", 0, 1),
+        ("dq_128_d128", 1, 1),
+        ("dq_64_d128", 0, 0),
+        ("sparse_64_d128", 0, 0),
+        ("dkdv_128_d128", 0, 0),
+    ] {
+        for (ping_pong, turns) in [(None, plain), (Some(true), asked), (Some(false), 0)] {
+            let options = Options { ping_pong, ..Options::new("sm_90a".parse().unwrap()) };
+            let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+            let text = out.to_string();
+            verify(&out).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+            verify_protocol(&out).unwrap_or_else(|e| panic!("{name}: {}\n{text}", e[0]));
+            assert_eq!(parse(&text).unwrap_or_else(|e| panic!("{name}: {e}")).to_string(), text, "{name}");
+            let found = [OpCode::TakeTurn, OpCode::PassTurn].map(|code| count(&out, code));
+            assert_eq!(found, [turns; 2], "{name}:\n{text}");
+        }
     }
 }
 
@@ -192,10 +197,14 @@ fn groups_that_no_block_of_threads_can_hold_are_refused() {
 }
 
 #[test]
-fn two_groups_give_gradients_of_few_rows_their_registers() {
-    let out = scheduled("sparse_dkdv_64_d128").unwrap_or_else(|e| panic!("{e:?}"));
-    let chosen = grouped("sparse_dkdv_64_d128", 2).unwrap_or_else(|e| panic!("{e:?}"));
-    assert_eq!(out.kernel.to_string(), chosen.kernel.to_string());
+fn gradients_of_few_rows_run_in_groups_or_blocks_of_threads() {
+    // Name, blocks of threads, groups in each.
+    for (name, blocks, groups) in [("sparse_dkdv_64_d128", 2, 1), ("dq_64_d128", 1, 2)] {
+        let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        assert_eq!(out.ctas_per_sm, blocks, "{name}");
+        let (roles, _) = roles_and_rings(&out.kernel);
+        assert!(roles.iter().all(|r| r.groups == groups), "{name}: {roles:?}");
+    }
 }
 
 fn self_loading() -> Options {

@@ -1,7 +1,7 @@
 //! The steps of the loop: what is started before what is waited for.
 //!
 //! With front products, or operands that the loop computes, a step's late products run during the next step's front products (see the
-//! parent module). A loop with late products of streams alone keeps them in flight from step to step, and gives a step's stages
+//! parent module), and warpgroups can start such products in turn. A loop with late products of streams alone keeps them in flight from step to step, and gives a step's stages
 //! back when the next step's products have started and its own have ended. Where registers do not suffice for two steps, `in_step` takes them one by
 //! one.
 
