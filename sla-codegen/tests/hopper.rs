@@ -438,3 +438,13 @@ fn roles_and_rings_are_explained_from_the_kernel() {
         assert!(matches!(filled, (1, false, 0) | (0, true, 1)), "{ring:?}");
     }
 }
+
+#[test]
+fn a_step_at_a_time_holds_residents_only_where_there_is_room() {
+    // Accumulators of 128 by 128 leave 24 registers, and a resident would take 32. Beside blocks of 64 keys there is room for both.
+    for (name, held) in [("dq_128x128_d128", 0), ("dq_128_d128", 2)] {
+        let options = Options { held_in_registers: Some(true), ..Options::new("sm_90a".parse().unwrap()) };
+        let out = schedule(&kernel(name), &options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+        assert_eq!(count(&out, OpCode::Read), held, "{name}:\n{out}");
+    }
+}

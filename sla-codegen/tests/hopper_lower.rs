@@ -119,6 +119,7 @@ fn warpgroups_that_copy_for_themselves_become_machine_code() {
 fn gradients_become_machine_code() {
     for name in [
         "dq_128_d128",
+        "dq_128x128_d128",
         "dq_64_d128",
         "dq_128_d64",
         "dkdv_64_d64",
@@ -160,5 +161,13 @@ fn turns_become_named_barriers() {
         let options = Options { ping_pong: Some(true), groups: Some(groups), ..forced(ScheduleKind::Roles) };
         let image = machine_code(name, &options);
         assert_eq!(image.ptx.matches("bar.arrive").count(), 2, "{name}");
+    }
+}
+
+#[test]
+fn residents_are_held_only_as_far_as_registers_go() {
+    for name in ["dq_128x128_d128", "dq_128_d64"] {
+        let options = Options { held_in_registers: Some(true), ..forced(ScheduleKind::Roles) };
+        machine_code(name, &options);
     }
 }

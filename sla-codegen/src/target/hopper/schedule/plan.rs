@@ -250,11 +250,16 @@ impl Plan {
         } else if options.held_in_registers == Some(true) {
             // As many as there is room for: close to the limit ptxas may spill a few, so this is for who looks at the result.
             let none = vec![false; shape.residents.len()];
-            let room = may.saturating_sub(registers_held(kernel, shape, &none) + others);
-            held = in_registers(kernel, shape, options, room.max(RESIDENT_REGISTERS));
+            let room = if in_step {
+                may.saturating_sub(sums_held(kernel, shape) + others)
+            } else {
+                let taken = registers_held(kernel, shape, &none) + others;
+                may.saturating_sub(taken).max(RESIDENT_REGISTERS)
+            };
+            held = in_registers(kernel, shape, options, room);
         }
         let need = |held: &[bool]| match in_step {
-            true => sums_held(kernel, shape) + others,
+            true => sums_held(kernel, shape) + residents_held(kernel, shape, held) + others,
             false => registers_held(kernel, shape, held) + others,
         };
         // With several groups, consumers that leave no room for residents are no rarity.
@@ -359,6 +364,12 @@ fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     let residents = shape.residents.iter().zip(held).filter(|(r, held)| r.read || **held);
     let read: usize = residents.map(|(r, _)| of(r.value)).sum();
     taken(&in_loop).max(after) + read
+}
+
+/// Registers of a consumer thread that residents take which products read from there.
+fn residents_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
+    let residents = shape.residents.iter().zip(held).filter(|(_, held)| **held);
+    residents.map(|(r, _)| part(kernel, shape, r.value)).sum()
 }
 
 /// Whether warpgroups start two steps' products in turn. On an H100 that made gradients of queries (two front products) 3 to 7 % faster, dense and by
