@@ -448,3 +448,83 @@ fn a_step_at_a_time_holds_residents_only_where_there_is_room() {
         assert_eq!(count(&out, OpCode::Read), held, "{name}:\n{out}");
     }
 }
+
+/// A loop over blocks of keys; `step` are more ops of it and what it adds to `%r`, `end` those after it, which give `%z`.
+fn small(before: &str, step: &str, end: &str) -> Result<Scheduled, Refusal> {
+    let text = format!(
+        "kernel small {{
+        dims M, N
+        grid m in M.div_ceil(64)
+        even N by 64 = true
+        even M by 64 = true
+        param %q = q : tensor<bf16, [M, 64]>
+        param %k = k : tensor<bf16, [N, 64]>
+        param %w = w : tensor<bf16, [64, 64]>
+        param %o = o : mut tensor<f32, [M, 64]>
+        %p = program_id {{axis=0}} : i32
+        %64 = const {{value=64}} : i32
+        %0 = const {{value=0}} : i32
+        %zero = const {{value=0.0}} : tile<64x64xf32>
+        %at = mul %p, %64 : i32
+        %n = dim {{name=\"N\"}} : i32
+        %hi = div %n, %64 : i32
+        %qt = load %q[%at, %0] {{box=[64, 64], check=[0, 0]}} : tile<64x64xbf16>
+        {before}
+        %acc, %rest = for %j in %0..%hi carry(%a = %zero, %r = %zero) {{step=1}} : tile<64x64xf32>, tile<64x64xf32> {{
+            %row = mul %j, %64 : i32
+            %kt = load %k[%row, %0] {{box=[64, 64], check=[0, 0]}} : tile<64x64xbf16>
+            %tt = transpose %kt : tile<64x64xbf16>
+            %s = dot %qt, %tt {{ta=0, tb=0}} : tile<64x64xf32>
+            %b = cast %s : tile<64x64xbf16>
+            %d = dot %b, %kt, %a {{ta=0, tb=0}} : tile<64x64xf32>
+            {step}
+            %r1 = add %r, %x : tile<64x64xf32>
+            yield %d, %r1
+        }}
+        %sum = add %acc, %rest : tile<64x64xf32>
+        {end}
+        store %o[%at, %0], %z {{box=[64, 64], check=[0, 0]}}
+    }}"
+    );
+    let kernel = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let kernel = optimise(&kernel).unwrap_or_else(|e| panic!("{e}"));
+    let out = schedule(&kernel, &Options::new("sm_90a".parse().unwrap()))?;
+    verify(&out.kernel).unwrap_or_else(|e| panic!("{e}\n{}", out.kernel));
+    verify_protocol(&out.kernel).unwrap_or_else(|e| panic!("{}\n{}", e[0], out.kernel));
+    Ok(out)
+}
+
+#[test]
+fn transposed_tiles_may_be_read_by_more_than_products() {
+    let (ones, sum) = ("%x = cast %b : tile<64x64xf32>", "%z = add %sum, %sum : tile<64x64xf32>");
+    small("", ones, sum).unwrap_or_else(|e| panic!("{e:?}"));
+    // A stage holds keys as they lie in memory, so that nothing but products gets them the other way round.
+    let refusal = small("", "%x = cast %tt : tile<64x64xf32>", sum).unwrap_err();
+    assert!(refusal.reason.starts_with("a tile that the loop loads for a product and reads"), "{refusal:?}");
+    // A tile loaded before the loop can be read too: before it, in it, and after it.
+    let turned = "%y = transpose %qt : tile<64x64xbf16>";
+    let cast = |name: &str| format!("%{name} = cast %y : tile<64x64xf32>");
+    small(turned, &cast("x"), sum).unwrap_or_else(|e| panic!("{e:?}"));
+    small("", &format!("{turned}\n{}", cast("x")), sum).unwrap_or_else(|e| panic!("{e:?}"));
+    let after = format!("{}\n%z = add %sum, %v : tile<64x64xf32>", cast("v"));
+    small(turned, ones, &after).unwrap_or_else(|e| panic!("{e:?}"));
+    small("", ones, &format!("{turned}\n{after}")).unwrap_or_else(|e| panic!("{e:?}"));
+}
+
+#[test]
+fn products_after_the_loop_take_a_tile_once() {
+    let ones = "%x = cast %b : tile<64x64xf32>";
+    let load = "%l = load %w[%0, %0] {box=[64, 64], check=[0, 0]} : tile<64x64xbf16>";
+    let product = |left: &str| {
+        let end = format!(
+            "{load}\n%h = cast %sum : tile<64x64xbf16>\n%u = transpose %l : tile<64x64xbf16>
+            %y = dot {left}, %l {{ta=0, tb=0}} : tile<64x64xf32>\n%z = add %y, %sum : tile<64x64xf32>"
+        );
+        small("", ones, &end)
+    };
+    product("%h").unwrap_or_else(|e| panic!("{e:?}"));
+    let refusal = product("%l").unwrap_err();
+    assert!(refusal.reason.contains("a first operand and a second one"), "{refusal:?}");
+    let refusal = product("%u").unwrap_err();
+    assert!(refusal.reason.contains("transposed"), "{refusal:?}");
+}

@@ -11,9 +11,10 @@
 //! Other warpgroups run while this one waits. No product is in flight from one step to the next.
 
 use super::consumer::Consumer;
+use super::parts::reads;
 use super::steps::Loop;
 use super::writer::Writer;
-use sla_dsl::ir::{BlockId, Kernel, Op, OpId, Value};
+use sla_dsl::ir::{Kernel, Op, OpId, Value};
 
 /// Products in flight, oldest first: what the author calls the result, and what it is here.
 struct Flight<'f, 'c> {
@@ -39,12 +40,6 @@ impl Flight<'_, '_> {
         let last = self.running.iter().rposition(|&(result, _)| reads(result));
         self.wait(w, last.map_or(0, |i| i + 1));
     }
-}
-
-/// Whether an op, or one nested in it, reads a value.
-fn reads(k: &Kernel, id: OpId, v: Value) -> bool {
-    let nested = |&block: &BlockId| k.block(block).ops.iter().any(|&inner| reads(k, inner, v));
-    k.op(id).operands.contains(&v) || k.op(id).regions.iter().any(nested)
 }
 
 /// Whether an op's results are made of rows and numbers alone, or repeat a row.

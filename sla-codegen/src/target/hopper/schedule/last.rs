@@ -71,13 +71,16 @@ impl Finder<'_> {
             products.push(Product { op, a, b, turned: [false, right.transposed] });
         }
         for r in residents.iter_mut().filter(|r| r.read) {
-            let users = self.uses.get(&r.value).map_or(&[][..], Vec::as_slice);
-            let mut readers =
-                users.iter().filter(|&&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
-            r.read_after = readers.all(|u| after.contains(u));
+            r.read_after = self.readers(r.value).all(|u| after.contains(&u));
             r.read = !r.read_after;
         }
-        Ok(products)
+        let both = |p: &&Product| residents.iter().any(|r| r.last && p.a == Source::Registers(r.value));
+        match products.iter().find(both) {
+            Some(p) => {
+                self.refuse(p.op, "a tile loaded after the loop that is a first operand and a second one")
+            }
+            None => Ok(products),
+        }
     }
 
     /// Those of `ops`, in their order, that the values come from.

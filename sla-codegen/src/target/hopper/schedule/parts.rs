@@ -1,7 +1,7 @@
 //! The loop's ops, sorted by when a consumer runs them.
 
 use super::shape::{Product, Shape, Source};
-use sla_dsl::ir::{Kernel, OpCode, OpId, Value};
+use sla_dsl::ir::{BlockId, Kernel, OpCode, OpId, Value};
 use std::collections::HashSet;
 
 /// Which op goes where; all lists are in program order.
@@ -12,7 +12,7 @@ pub struct Parts {
     pub middle: Vec<OpId>,
     /// Makes first operands of late products: their registers must not be written while the last ones are read.
     pub pack: Vec<OpId>,
-    /// Changes accumulators before they are added to.
+    /// Changes accumulators before they are added to, or follows from what `pack` makes.
     pub before_late: Vec<OpId>,
     /// First operands of late products that the loop makes in registers.
     pub left: Vec<Value>,
@@ -51,10 +51,11 @@ impl Parts {
         let tiles = || shape.streams.iter().filter(|s| !s.is_line());
         let staging: HashSet<OpId> =
             tiles().flat_map(|s| s.loads.iter().copied().chain(defs[s.value.index()])).collect();
-        let staged = tiles().chain(&shape.residents).map(|s| s.value);
+        let staged = tiles().chain(&shape.residents).filter(|s| !s.read).map(|s| s.value);
         let mut views: HashSet<Value> = staged.collect();
         let (mut middle, mut pack, mut before_late) = (Vec::new(), Vec::new(), Vec::new());
         let mut in_order = Vec::new();
+        let mut packed: Vec<Value> = Vec::new();
         for &id in ops {
             let op = tile.op(id);
             if op.code == OpCode::Transpose && views.contains(&op.operands[0]) {
@@ -67,11 +68,15 @@ impl Parts {
                 continue;
             }
             in_order.push(id);
-            if shape.before_late.contains(&id) {
+            let is_late = shape.late.iter().any(|p| p.op == id);
+            let follows = !is_late && packed.iter().any(|&v| reads(tile, id, v));
+            if shape.before_late.contains(&id) || follows {
+                packed.extend(op.results.iter().filter(|_| follows));
                 before_late.push(id);
             } else if makers.contains(&id) {
+                packed.extend(&op.results);
                 pack.push(id);
-            } else if !shape.late.iter().any(|p| p.op == id) {
+            } else if !is_late {
                 middle.push(id);
             }
         }
@@ -100,4 +105,10 @@ impl Parts {
                 .collect(),
         }
     }
+}
+
+/// Whether an op, or one nested in it, reads a value.
+pub fn reads(k: &Kernel, id: OpId, v: Value) -> bool {
+    let nested = |&block: &BlockId| k.block(block).ops.iter().any(|&inner| reads(k, inner, v));
+    k.op(id).operands.contains(&v) || k.op(id).regions.iter().any(nested)
 }

@@ -417,11 +417,22 @@ impl<'k> Finder<'k> {
             && rows.is_multiple_of(8)
             && size[0] <= 256
             && size[1].is_multiple_of(64);
-        let users = |v: Value| self.uses.get(&v).map_or(&[][..], Vec::as_slice);
-        let part = |&l: &OpId| l != made && users(k.op(l).results[0]).iter().any(|&u| u != made);
-        let read = loads.iter().any(part)
-            || users(value).iter().any(|&u| !matches!(k.op(u).code, OpCode::Dot | OpCode::Transpose));
+        let part = |&l: &OpId| l != made && self.users(k.op(l).results[0]).iter().any(|&u| u != made);
+        let read = loads.iter().any(part) || self.readers(value).next().is_some();
         ok.then_some(Staged { loads, value, size, elem, read, read_after: false, last: false })
+    }
+
+    fn users(&self, v: Value) -> &[OpId] {
+        self.uses.get(&v).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who reads a tile besides products: what transposes it for products alone does not.
+    pub(super) fn readers(&self, v: Value) -> impl Iterator<Item = OpId> + '_ {
+        self.users(v).iter().copied().filter(|&u| match self.k.op(u).code {
+            OpCode::Dot => false,
+            OpCode::Transpose => self.readers(self.k.op(u).results[0]).next().is_some(),
+            _ => true,
+        })
     }
 
     /// The rows of f32 that the loop loads where its counter alone decides, if the hardware can copy them.
