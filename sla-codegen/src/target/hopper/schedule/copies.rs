@@ -102,9 +102,10 @@ impl Entries {
 pub type Places = Vec<Vec<Value>>;
 
 /// Where a tile comes from at this place of the kernel.
-pub fn places(w: &Writer<'_>, tile: &Staged) -> Places {
-    let offsets = |&l: &OpId| w.tile.op(l).offsets().iter().map(|&v| w.get(v)).collect();
-    tile.loads.iter().map(offsets).collect()
+pub fn places(w: &mut Writer<'_>, tile: &Staged) -> Places {
+    let kernel = w.tile;
+    let mut offsets = |&l: &OpId| kernel.op(l).offsets().iter().map(|&v| w.get(v)).collect();
+    tile.loads.iter().map(&mut offsets).collect()
 }
 
 /// Fills the stage at a cursor when it is empty.

@@ -42,6 +42,7 @@ use crate::{GridKind, Options};
 use plan::{Copier, Plan, RingPlan};
 use programs::Source;
 use shape::{Shape, shape};
+use sla_dsl::diag::Loc;
 use sla_dsl::ir::{Attr, Elem, Kernel, OpCode, Type, Value};
 use writer::Writer;
 
@@ -86,7 +87,7 @@ pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> 
 fn schedule_as(tile: Kernel, options: &Options) -> Result<Scheduled, Refusal> {
     let shape = shape(&tile)?;
     let plan = Plan::new(&tile, &shape, options)?;
-    let mut kernel = write(&tile, &shape, &plan);
+    let mut kernel = write(&tile, &shape, &plan)?;
     passes::dce(&mut kernel);
     let scheduled = Scheduled::persistent(kernel, plan.ctas_per_sm);
     Ok(match plan.copier {
@@ -123,7 +124,7 @@ fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
     tile
 }
 
-fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
+fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Result<Kernel, Refusal> {
     let mut w = Writer::new(tile);
     let mut rings = Rings {
         residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
@@ -136,7 +137,14 @@ fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Kernel {
         producer::write(&mut w, shape, &rings, plan, role);
     }
     consumer::write(&mut w, shape, &rings, plan);
-    w.out
+    match w.lost() {
+        None => Ok(w.out),
+        Some(v) => {
+            let made = tile.defs()[v.index()].map_or(Loc::UNKNOWN, |id| tile.op(id).loc);
+            let reason = "what this op makes is needed where the schedule has not made it yet".to_string();
+            Err(Refusal { loc: made, reason })
+        }
+    }
 }
 
 /// Arrivals that empty a stage: one of each warpgroup, and of each warp where it is a line, which every warp reads for itself.

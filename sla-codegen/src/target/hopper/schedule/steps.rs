@@ -174,7 +174,7 @@ impl Loop<'_, '_> {
     /// What the next step gets.
     fn leave(&self, w: &mut Writer<'_>, front: Vec<Value>, late: Vec<Value>) -> State {
         let p = self.c.parts;
-        let get = |vs: &[Value]| -> Vec<Value> { vs.iter().map(|&v| w.get(v)).collect() };
+        let mut get = |vs: &[Value]| -> Vec<Value> { vs.iter().map(|&v| w.get(v)).collect() };
         let others: Vec<Value> = p.others.iter().map(|&s| p.yields[s]).collect();
         State { left: get(&p.left), accumulators: get(&p.accumulators), others: get(&others), front, late }
     }

@@ -22,6 +22,7 @@ pub struct Writer<'k> {
     pub place: Vec<Value>,
     open: Vec<BlockId>,
     loc: Loc,
+    lost: Option<Value>,
 }
 
 /// A loop that is being written.
@@ -49,17 +50,23 @@ impl<'k> Writer<'k> {
             known.insert(arg, v);
         }
         let open = vec![out.body];
-        Writer { tile, out, known, place: Vec::new(), open, loc: Loc::UNKNOWN }
+        Writer { tile, out, known, place: Vec::new(), open, loc: Loc::UNKNOWN, lost: None }
     }
 
-    /// What a value of the tile kernel is here.
-    pub fn get(&self, v: Value) -> Value {
-        match self.known.get(&v) {
-            Some(&found) => found,
-            None => {
-                unreachable!("{v} has no counterpart at this place of the schedule of `{}`", self.tile.name)
-            }
+    /// What a value of the tile kernel is here. Where nothing is known of it, the kernel is no schedule of the tile kernel: see [`Writer::lost`].
+    pub fn get(&mut self, v: Value) -> Value {
+        if let Some(&found) = self.known.get(&v) {
+            return found;
         }
+        self.lost.get_or_insert(v);
+        let stands_in = self.out.new_value(self.tile.ty(v).clone());
+        self.known.insert(v, stands_in);
+        stands_in
+    }
+
+    /// A value that was asked for where nothing was known of it. What the shape lets through and the order of ops cannot serve ends here.
+    pub fn lost(&self) -> Option<Value> {
+        self.lost
     }
 
     /// Ops that follow stand for this place of the source.
