@@ -71,24 +71,29 @@ fn gradients_and_the_operator_are_checked_timed_and_recorded() {
     let rows = json(&dir.path().join("record.json"))["rows"].clone();
     let names: Vec<_> =
         rows.as_array().unwrap().iter().map(|row| row["case"]["name"].as_str().unwrap()).collect();
-    let lists = ["sparse-bwd", "sparse-bwd-128x128", "sparse-bwd-64x64"];
-    assert_eq!(names, [&["dense-bwd"], &lists[..], &["module-all-bwd", "module-marginal-bwd"]].concat());
+    let lists = ["sparse-bwd", "sparse-bwd-128x128", "sparse-bwd-128x128-fused", "sparse-bwd-64x64"];
+    assert_eq!(
+        names,
+        [&["dense-bwd", "dense-bwd-fused"], &lists[..], &["module-all-bwd", "module-marginal-bwd"]].concat()
+    );
     let errors = |row: &serde_json::Value| -> Vec<String> {
         row["errors"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect()
     };
     let parts = |row: &serde_json::Value| -> Vec<String> {
         row["parts"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
     };
-    for row in &rows.as_array().unwrap()[..4] {
+    for row in &rows.as_array().unwrap()[..6] {
         assert_eq!(errors(row), ["lse", "out", "delta", "grad_q", "grad_k", "grad_v"]);
-        assert_eq!(parts(row), ["delta", "dq", "dkdv"]);
+        let fused = row["case"]["fused"].as_bool().unwrap();
+        let kernels = ["delta", "clear", "fused", "scale"];
+        assert_eq!(parts(row), if fused { &kernels[..] } else { &["delta", "dq", "dkdv"] });
         assert!(row["parts"][1]["ms"]["median"].as_f64().unwrap() > 0.0, "{row}");
     }
     assert_eq!(rows[0]["flops"].as_f64(), Some(10.0 * 2.0 * 192.0 * 192.0 * 64.0));
     assert_eq!(rows[0]["parts"][2]["flops"].as_f64(), Some(8.0 * 2.0 * 192.0 * 192.0 * 64.0));
     assert!(stdout.contains("dkdv alone"), "{stdout}");
     assert!(
-        parts(&rows[4]).is_empty() && errors(&rows[4]).contains(&"grad_proj_weight".to_owned()),
+        parts(&rows[6]).is_empty() && errors(&rows[6]).contains(&"grad_proj_weight".to_owned()),
         "{rows}"
     );
 

@@ -5,6 +5,7 @@ use sla::attention::{Array, Blocks, Config, Dtype, Inputs, Operator, Request, Sc
 use sla::kernels::delta::row_delta;
 use sla::kernels::flash::flash_fwd;
 use sla::kernels::flash_backward::{flash_bwd_dkdv, flash_bwd_dq};
+use sla::kernels::fused_backward::{clear_sums, flash_bwd_fused, scale_sums};
 use sla::{Device, Tensor};
 
 const LQ: usize = 150;
@@ -58,6 +59,30 @@ fn flash_attention_and_its_gradients_agree_with_float64() {
             &device, &q, &k, &v, &grad, &lse, &delta, &mut dk, &mut dv, scale,
         )
         .unwrap();
+        let (mut sum, mut fused_q) = (zeros(&q_shape), zeros(&q_shape));
+        let (mut fused_k, mut fused_v) = (zeros(&k_shape), zeros(&k_shape));
+        // Twice: what is added to is cleared.
+        for _ in 0..2 {
+            clear_sums::<64, D>::launch(&device, &mut sum).unwrap();
+            flash_bwd_fused::<f32, 64, 64, D>::launch(
+                &device,
+                &q,
+                &k,
+                &v,
+                &grad,
+                &lse,
+                &delta,
+                &mut sum,
+                &mut fused_k,
+                &mut fused_v,
+                scale,
+            )
+            .unwrap();
+        }
+        scale_sums::<f32, 64, D>::launch(&device, &sum, &mut fused_q, scale).unwrap();
+        close("fused grad_q", &fused_q.to_vec().unwrap(), &grads.q);
+        close("fused grad_k", &fused_k.to_vec().unwrap(), &grads.k);
+        close("fused grad_v", &fused_v.to_vec().unwrap(), &grads.v);
         close("out", &out.to_vec().unwrap(), &needed.out);
         close("lse", &lse.to_vec().unwrap(), &needed.lse);
         close("grad_q", &dq.to_vec().unwrap(), &grads.q);

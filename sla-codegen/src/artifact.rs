@@ -45,12 +45,12 @@ pub enum GridKind {
     },
 }
 
-/// What a TMA descriptor of a tensor parameter looks like: its boxes lie in shared memory with the 128-byte swizzle (those of f32 as in memory), and what a box has
-/// outside the tensor reads as zeros and is not written.
+/// What a TMA descriptor of a tensor parameter looks like: its boxes lie in shared memory with the 128-byte swizzle (single rows of f32 as in memory), and what a box
+/// has outside the tensor reads as zeros and is not written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorMap {
     /// The parameter.
     pub param: usize,
-    /// The box's extents, one per axis of the tensor, outermost first; the last is at most 128 bytes, of f32 256 elements.
+    /// The box's extents, one per axis of the tensor, outermost first; the last is at most 128 bytes, of a row of f32 256 elements.
     pub extents: Vec<u32>,
 }

@@ -132,6 +132,25 @@ fn gradients_become_machine_code() {
 }
 
 #[test]
+fn products_that_are_added_become_machine_code() {
+    let image = machine_code("fused_128_d128", &forced(ScheduleKind::Roles));
+        std::fs::write(p, &image.ptx).unwrap();
+    }
+    let ptx = &image.ptx;
+    for (count, what) in [
+        // The tile that is shared, of 64 columns, and two results of 128.
+        (4 + 2 * 8, "stmatrix.sync"),
+        (16, "st.shared.v2.f32"),
+        // Two panels of 32 columns a warpgroup, and its columns of the second operand.
+        (2, "cp.reduce.async.bulk.tensor.4d.global.shared::cta.add.tile.bulk_group"),
+        (16 + 8, "wgmma.mma_async.sync.aligned.m64n64k16"),
+    ] {
+        assert_eq!(ptx.matches(what).count(), count, "{what} in {ptx}");
+    }
+    assert_eq!(image.maps.iter().filter(|m| m.extents == [1, 1, 64, 32]).count(), 1, "{:?}", image.maps);
+}
+
+#[test]
 fn blocks_in_pairs_become_machine_code() {
     let plain = Options::new("sm_90a".parse().expect("an architecture"));
     let options = Options { pair: Some(true), ..plain };

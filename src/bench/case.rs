@@ -136,6 +136,8 @@ pub struct Case {
     pub pass: Pass,
     /// What is computed.
     pub work: Work,
+    /// Whether one kernel makes all gradients, that of queries by adding to memory in any order; two make them else, the same bits every time.
+    pub fused: bool,
     /// What it must reach, at the sizes of the table.
     pub goal: Option<Goal>,
 }

@@ -19,11 +19,15 @@ const fn gradient(bq: usize, bk: usize) -> Lists {
 }
 
 const fn fwd(name: &'static str, work: Work, goal: Goal) -> Case {
-    Case { name, pass: Pass::Fwd, work, goal: Some(goal) }
+    Case { name, pass: Pass::Fwd, work, fused: false, goal: Some(goal) }
 }
 
 const fn bwd(name: &'static str, work: Work, goal: Goal) -> Case {
-    Case { name, pass: Pass::Bwd, work, goal: Some(goal) }
+    Case { name, pass: Pass::Bwd, work, fused: false, goal: Some(goal) }
+}
+
+const fn fused(name: &'static str, work: Work, goal: Goal) -> Case {
+    Case { fused: true, ..bwd(name, work, goal) }
 }
 
 const fn within(of: &'static str, percent: f64) -> Goal {
@@ -36,6 +40,7 @@ pub const ALL: &[Case] = &[
     fwd("dense-ragged", Work::Dense(RAGGED_D128), within("dense", 3.0)),
     fwd("dense-d64", Work::Dense(D64), Goal::Tflops(550.0)),
     bwd("dense-bwd", Work::Dense(D128), Goal::Tflops(570.0)),
+    fused("dense-bwd-fused", Work::Dense(D128), Goal::Tflops(570.0)),
     fwd("sparse", Work::Sparse(D128, lists(128, 64, Kept::Equal(25))), Goal::Tflops(600.0)),
     fwd("sparse-51", Work::Sparse(D128, lists(128, 64, Kept::Equal(51))), Goal::Tflops(630.0)),
     fwd("sparse-uneven", Work::Sparse(D128, lists(128, 64, Kept::Halves(5, 45))), within("sparse", 7.0)),
@@ -44,6 +49,7 @@ pub const ALL: &[Case] = &[
     fwd("sparse-d64", Work::Sparse(D64, lists(128, 64, Kept::Equal(25))), Goal::Tflops(465.0)),
     bwd("sparse-bwd", Work::Sparse(D128, gradient(128, 64)), Goal::Milliseconds(2.1)),
     bwd("sparse-bwd-128x128", Work::Sparse(D128, gradient(128, 128)), Goal::Milliseconds(1.9)),
+    fused("sparse-bwd-128x128-fused", Work::Sparse(D128, gradient(128, 128)), Goal::Milliseconds(1.9)),
     bwd("sparse-bwd-64x64", Work::Sparse(D128, gradient(64, 64)), Goal::Milliseconds(2.2)),
     bwd("sparse-bwd-d64", Work::Sparse(D64, gradient(128, 64)), Goal::Milliseconds(2.5)),
     fwd("router", Work::Module(D128, Call::Router), Goal::Milliseconds(0.12)),

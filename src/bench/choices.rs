@@ -22,7 +22,8 @@ pub fn choose(work: &Work, step: &str, target: Option<Target>) -> Choice {
     let hopper = target == Some(Target::Cuda(Arch::Sm90a));
     let gpu = matches!(target, Some(Target::Cuda(_)));
     match (work, step) {
-        (_, "delta") => consts(&[("BQ", 64)]),
+        (_, "delta" | "clear" | "scale") => consts(&[("BQ", 64)]),
+        (Work::Dense(_), "fused") => consts(&[("BQ", 64), ("BK", 128)]),
         (Work::Dense(_), "dq") if hopper => consts(&[("BQ", 128), ("BK", 64)]),
         (Work::Dense(_), "dkdv") if hopper => consts(&[("BQ", 64), ("BK", 128)]),
         (Work::Dense(_), "dq" | "dkdv") => consts(&[("BQ", 64), ("BK", 64)]),
@@ -30,7 +31,7 @@ pub fn choose(work: &Work, step: &str, target: Option<Target>) -> Choice {
         (Work::Dense(_), _) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
         (Work::Dense(_), _) if gpu => consts(&[("BQ", 128), ("BK", 64)]),
         (Work::Dense(_), _) => consts(&[("BQ", 64), ("BK", 64)]),
-        (Work::Sparse(..), "dkdv") => consts(&[("SUB", 64)]),
+        (Work::Sparse(..), "dkdv" | "fused") => consts(&[("SUB", 64)]),
         (Work::Sparse(_, lists), "dq") if lists.bk == 128 => consts(&[("SUB", 128)]),
         (Work::Sparse(..), "dq") => consts(&[("SUB", 64)]),
         (Work::Sparse(..) | Work::Module(..), _) => consts(&[]),

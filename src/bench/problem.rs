@@ -94,7 +94,7 @@ impl Problem {
             Work::Module(shape, call) => Some(Whole::new(&device, shape, call, case.pass, operands.seed)?),
             _ => None,
         };
-        let steps = steps(&case.work, case.pass);
+        let steps = steps(&case.work, case.pass, case.fused);
         let mut problem = Problem { case, steps, lists, tensors, whole, device, started: false };
         if case.pass == Pass::Bwd && problem.whole.is_none() {
             problem.make(&["out", "lse", "no_weight", "no_state", "no_sums", "no_rows", "no_other_rows"])?;
@@ -122,6 +122,7 @@ impl Problem {
         let Shape { batch: b, heads: h, length: l, dim: d } = self.case.work.shape()?;
         Some(match name {
             "lse" | "delta" | "no_rows" | "no_other_rows" => (Elem::F32, vec![b, h, l]),
+            "sum_q" => (Elem::F32, vec![b, h, l, d]),
             "no_weight" => (Elem::F32, vec![h, d, d]),
             "no_state" => (Elem::F32, vec![b, h, 1, d, d]),
             "no_sums" => (Elem::F32, vec![b, h, 1, 1, d]),
@@ -169,7 +170,7 @@ impl Problem {
             whole.forward(&self.tensors)?;
         } else {
             let options = self.device.options();
-            for step in steps(&self.case.work, Pass::Fwd) {
+            for step in steps(&self.case.work, Pass::Fwd, false) {
                 let (consts, choice) = self.consts(step, Some(options.target));
                 let mut options = options.clone();
                 for (name, value) in choice.settings {

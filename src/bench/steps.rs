@@ -10,6 +10,7 @@ use crate::kernels::block_sparse::sparse_fwd;
 use crate::kernels::delta::row_delta;
 use crate::kernels::flash::flash_fwd;
 use crate::kernels::flash_backward::{flash_bwd_dkdv, flash_bwd_dq};
+use crate::kernels::fused_backward::{clear_sums, flash_bwd_fused, scale_sums, sparse_bwd_fused};
 use crate::kernels::matmul::matmul;
 use crate::kernels::sla_backward::{sla_bwd_dkdv, sla_bwd_dq};
 
@@ -103,6 +104,65 @@ const BACKWARD: &[Step] = &[
     },
 ];
 
+/// What gradients of queries are added to is cleared before.
+const CLEAR: Step = Step { name: "clear", kernel: &clear_sums, args: &[Write("sum_q")], products: 0.0 };
+
+/// What was added is rounded after.
+const SCALE: Step = Step {
+    name: "scale",
+    kernel: &scale_sums,
+    args: &[Read("sum_q"), Write("grad_q"), Scale],
+    products: 0.0,
+};
+
+const FUSED_BACKWARD: &[Step] = &[
+    DELTA,
+    CLEAR,
+    Step {
+        name: "fused",
+        kernel: &flash_bwd_fused,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Write("sum_q"),
+            Write("grad_k"),
+            Write("grad_v"),
+            Scale,
+        ],
+        products: 5.0,
+    },
+    SCALE,
+];
+
+const SPARSE_FUSED_BACKWARD: &[Step] = &[
+    DELTA,
+    CLEAR,
+    Step {
+        name: "fused",
+        kernel: &sparse_bwd_fused,
+        args: &[
+            Read("q"),
+            Read("k"),
+            Read("v"),
+            Read("grad"),
+            Read("lse"),
+            Read("delta"),
+            Read("column_index"),
+            Read("column_count"),
+            Write("sum_q"),
+            Write("grad_k"),
+            Write("grad_v"),
+            Scale,
+        ],
+        products: 5.0,
+    },
+    SCALE,
+];
+
 const SPARSE_BACKWARD: &[Step] = &[
     DELTA,
     Step {
@@ -148,9 +208,11 @@ const SPARSE_BACKWARD: &[Step] = &[
     },
 ];
 
-/// The kernels of a piece of work; none for the operator as a whole.
-pub fn steps(work: &Work, pass: Pass) -> &'static [Step] {
+/// The kernels of a piece of work; none for the operator as a whole. Of gradients, one that makes all of them if they are to be `fused`.
+pub fn steps(work: &Work, pass: Pass, fused: bool) -> &'static [Step] {
     match (work, pass) {
+        (Work::Dense(_), Pass::Bwd) if fused => FUSED_BACKWARD,
+        (Work::Sparse(..), Pass::Bwd) if fused => SPARSE_FUSED_BACKWARD,
         (Work::Dense(_), Pass::Fwd) => FORWARD,
         (Work::Dense(_), Pass::Bwd) => BACKWARD,
         (Work::Sparse(..), Pass::Fwd) => SPARSE_FORWARD,
@@ -191,7 +253,7 @@ impl Step {
             size("D", shape.dim);
         }
         if let Work::Sparse(_, lists) = work
-            && self.name != DELTA.name
+            && ![DELTA.name, CLEAR.name, SCALE.name].contains(&self.name)
         {
             size("BQ", lists.bq);
             size("BK", lists.bk);

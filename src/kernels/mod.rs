@@ -10,6 +10,7 @@ mod entry;
 pub mod feature_map;
 pub mod flash;
 pub mod flash_backward;
+pub mod fused_backward;
 pub mod linear_state;
 pub mod mask_lists;
 pub mod mask_product;
@@ -54,6 +55,10 @@ pub const ALL: &[Entry] = &[
     Entry { def: &delta::row_delta, defaults: &[T, BQ, D] },
     Entry { def: &flash_backward::flash_bwd_dq, defaults: &[T, BQ, BK, D] },
     Entry { def: &flash_backward::flash_bwd_dkdv, defaults: &[T, BQ, BK, D] },
+    Entry { def: &fused_backward::clear_sums, defaults: &[BQ, D] },
+    Entry { def: &fused_backward::scale_sums, defaults: &[T, BQ, D] },
+    Entry { def: &fused_backward::flash_bwd_fused, defaults: &[T, BQ, BK, D] },
+    Entry { def: &fused_backward::sparse_bwd_fused, defaults: &[T, BQ, SUB, BK, D] },
     Entry { def: &block_sparse::sparse_fwd, defaults: &[T, BQ, BK, D] },
     Entry { def: &router::pool_blocks, defaults: &[T, ("BLOCK", Const::Int(64)), D] },
     Entry { def: &router::block_scores, defaults: &[("TILE", Const::Int(64)), D] },

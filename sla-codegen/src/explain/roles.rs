@@ -52,7 +52,7 @@ impl RingFacts {
     }
 }
 
-const STEPS: [OpCode; 12] = [
+const STEPS: [OpCode; 14] = [
     OpCode::Acquire,
     OpCode::Fill,
     OpCode::Await,
@@ -61,6 +61,8 @@ const STEPS: [OpCode; 12] = [
     OpCode::Release,
     OpCode::Vote,
     OpCode::Send,
+    OpCode::SendAdd,
+    OpCode::Share,
     OpCode::Draw,
     OpCode::Take,
     OpCode::TakeTurn,
@@ -117,7 +119,8 @@ fn note(op: &Op, role: &str, values: &[Value], rings: &mut [RingFacts]) {
         OpCode::Draw => (at(0), |r| &mut r.filled_by),
         OpCode::Fill => (at(1), |r| &mut r.filled_by),
         OpCode::Await | OpCode::Take => (at(0), |r| &mut r.read_by),
-        OpCode::Send => (at(2), |r| &mut r.sent_by),
+        OpCode::Send | OpCode::SendAdd => (at(2), |r| &mut r.sent_by),
+        OpCode::Share => (at(1), |r| &mut r.sent_by),
         _ => return,
     };
     if let Some(list) = found.and_then(|i| rings.get_mut(i)).map(list)

@@ -145,7 +145,7 @@ impl Op {
         match self.code {
             OpCode::Load => self.operands.get(1..),
             OpCode::Store | OpCode::AtomicAdd => self.operands.get(2..),
-            OpCode::Fill | OpCode::Send => self.operands.get(3..),
+            OpCode::Fill | OpCode::Send | OpCode::SendAdd => self.operands.get(3..),
             _ => None,
         }
         .unwrap_or_default()

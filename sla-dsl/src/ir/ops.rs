@@ -72,14 +72,16 @@ pub enum Class {
     Await,
     /// A view; a tile.
     Read,
-    /// Tile or view, view, and optionally a tile or a product in flight; a product in flight. Attributes `ta`, `tb`.
+    /// Tile or view, view, and optionally a tile or a product in flight; a product in flight. Attributes `ta`, `tb`, `parts`.
     Mma,
     /// Products in flight; their tiles. Attribute `left`.
     MmaWait,
-    /// A tensor, a tile, a ring and one offset per axis of the tensor; attribute `box`; no result.
+    /// A tensor, a tile, a ring and one offset per axis of the tensor; attributes `box`, `parts`; no result.
     Send,
     /// No operands, no result.
     Order,
+    /// A tile, a ring and a cursor; a view of the stage.
+    Share,
     /// One region without results. Attributes `name`, `first`, `warps`, `registers`.
     Role,
 }
@@ -284,7 +286,8 @@ op_table! {
     Release = "release", Turn, Visible, Sched;
     /// A stage's content as a tile in registers.
     Read = "read", Read, Visible, Sched;
-    /// Starts a matrix product of the warpgroup, `op(a) op(b) + acc`, as one group. Its operands must stay as they are until it is waited for.
+    /// Starts a matrix product of the warpgroup, `op(a) op(b) + acc`, as one group. Its operands must stay as they are until it is waited for. With `parts`, the
+    /// columns of an `[M, N]` product are split into so many parts, which stand below each other: `[M·parts, N/parts]`, a part for each warpgroup.
     Mma = "mma", Mma, Visible, Sched;
     /// Waits until at most `left` groups of products are in flight; those that are given have then ended.
     MmaWait = "mma_wait", MmaWait, Visible, Sched;
@@ -294,6 +297,11 @@ op_table! {
     PassTurn = "pass_turn", Order, Visible, Sched;
     /// Writes a tile to a box of a tensor through a stage of a ring of this role's own, without waiting for the copy's end.
     Send = "send", Send, Visible, Sched;
+    /// Adds a tile to a box of an f32 tensor as `send` writes one; concurrent adds all count, in any order. With `parts`, parts of the box's columns stand
+    /// below each other in the tile.
+    SendAdd = "send_add", Send, Visible, Sched;
+    /// Writes a tile to a stage of a ring of this role's own, and meets the role's other threads there: its products may then read what all have written.
+    Share = "share", Share, Visible, Sched;
     /// What `warps` warps from `first` on do, with `registers` registers a thread (0: as launched). One lane of a role of one warp runs it. With `groups`, so
     /// many times as many warps do it, group by group, each group with all rings anew: groups share nothing but the block of threads that they are in.
     Role = "role", Role, Control, Sched;
@@ -364,6 +372,10 @@ pub const ATTRS: &[(&str, &str)] = &[
     ("arrivals", "an int: arrivals that make a stage of a ring empty"),
     ("row", "an int: the row of a stage that `fill` starts at"),
     ("left", "an int: groups of products that may still be in flight"),
+    (
+        "parts",
+        "an int: into how many parts columns are split, which stand below each other as rows; 1 where it is left out",
+    ),
     ("first", "an int: the first warp of a role"),
     ("warps", "an int: the warps of a role"),
     ("registers", "an int: registers per thread of a role; 0 for as launched"),

@@ -7,65 +7,77 @@ const SAMPLE: &str = r#"kernel sample {
   grid m in L.div_ceil(128)
   param %0 = x : tensor<bf16, [L, 64]>
   param %1 = y : mut tensor<bf16, [L, 64]>
-  %2 = ring {arrivals=1, name="k"} : ring<2x64x64xbf16>
-  %3 = ring {arrivals=0, name="o"} : ring<1x64x64xbf16>
-  %4 = const {value=0} : i32
-  %5 = cta : i32
-  %6 = ctas : i32
-  %7 = extent {axis=0} : i32
+  param %2 = w : mut tensor<f32, [L, 64]>
+  %3 = ring {arrivals=1, name="k"} : ring<2x64x64xbf16>
+  %4 = ring {arrivals=0, name="o"} : ring<1x64x64xbf16>
+  %5 = const {value=0} : i32
+  %6 = cta : i32
+  %7 = ctas : i32
+  %8 = extent {axis=0} : i32
   role {first=0, name="load", registers=24, warps=1} {
-    %8 = cursor : cursor
-    %9 = for %10 in %5..%7 carry(%11 = %8) {step=1} : cursor {
-      acquire %2, %11
-      fill %0[%10, %4], %2, %11 {box=[32, 64], row=0}
-      fill %0[%10, %4], %2, %11 {box=[32, 64], row=32}
-      %12 = advance %2, %11 : cursor
-      yield %12
+    %9 = cursor : cursor
+    %10 = for %11 in %6..%8 carry(%12 = %9) {step=1} : cursor {
+      acquire %3, %12
+      fill %0[%11, %5], %3, %12 {box=[32, 64], row=0}
+      fill %0[%11, %5], %3, %12 {box=[32, 64], row=32}
+      %13 = advance %3, %12 : cursor
+      yield %13
     }
     yield
   }
   role {first=4, name="mma", registers=240, warps=4} {
-    %13 = cursor : cursor
-    %14 = for %15 in %5..%7 carry(%16 = %13) {step=1} : cursor {
-      %17 = await %2, %16 : view<64x64xbf16>
-      %18 = read %17 : tile<64x64xbf16>
-      %19 = mma %17, %17 {ta=0, tb=1} : pending<64x64xf32>
+    %14 = cursor : cursor
+    %15 = for %16 in %6..%8 carry(%17 = %14) {step=1} : cursor {
+      %18 = await %3, %17 : view<64x64xbf16>
+      %19 = read %18 : tile<64x64xbf16>
+      %20 = mma %18, %18 {ta=0, tb=1} : pending<64x64xf32>
       take_turn
-      %20 = mma %18, %17, %19 {ta=0, tb=0} : pending<64x64xf32>
+      %21 = mma %19, %18, %20 {ta=0, tb=0} : pending<64x64xf32>
       pass_turn
-      %21 = mma_wait %20 {left=0} : tile<64x64xf32>
+      %22 = mma_wait %21 {left=0} : tile<64x64xf32>
       mma_wait {left=0}
-      release %2, %16
-      %22 = fold_max %21 : tile<64x8xf32>
-      %23 = fold_sum %21 : tile<64x8xf32>
-      %24 = cmp %22, %23 {pred=gt} : tile<64x8xbool>
-      %25 = vote %24 : bool
-      %26 = concat %22, %23 {axis=1} : tile<64x16xf32>
-      %27 = cast %21 : tile<64x64xbf16>
-      send %1[%15, %4], %27, %3 {box=[64, 64]}
-      %28 = advance %2, %16 : cursor
-      %29 = lap %2, %16 : cursor
-      yield %28
+      release %3, %17
+      %23 = fold_max %22 : tile<64x8xf32>
+      %24 = fold_sum %22 : tile<64x8xf32>
+      %25 = cmp %23, %24 {pred=gt} : tile<64x8xbool>
+      %26 = vote %25 : bool
+      %27 = concat %23, %24 {axis=1} : tile<64x16xf32>
+      %28 = cast %22 : tile<64x64xbf16>
+      send %1[%16, %5], %28, %4 {box=[64, 64]}
+      %29 = advance %3, %17 : cursor
+      %30 = lap %3, %17 : cursor
+      yield %29
     }
     yield
   }
-  %30 = ring {arrivals=4, name="programs"} : ring<2x1x1xi32>
+  %31 = ring {arrivals=4, name="programs"} : ring<2x1x1xi32>
   role {first=8, name="draw", registers=0, warps=1} {
-    %31 = cursor : cursor
-    %32, %33 = for %34 in %4..%7 carry(%35 = %5, %36 = %31) {drawn=1, step=1} : i32, cursor {
-      %37 = draw %30, %36, %7 : i32
-      %38 = advance %30, %36 : cursor
-      yield %37, %38
+    %32 = cursor : cursor
+    %33, %34 = for %35 in %5..%8 carry(%36 = %6, %37 = %32) {drawn=1, step=1} : i32, cursor {
+      %38 = draw %31, %37, %8 : i32
+      %39 = advance %31, %37 : cursor
+      yield %38, %39
     }
     yield
   }
   role {first=12, name="take", registers=0, warps=4} {
-    %39 = cursor : cursor
-    %40, %41 = for %42 in %4..%7 carry(%43 = %5, %44 = %39) {drawn=1, step=1} : i32, cursor {
-      %45 = take %30, %44 : i32
-      %46 = advance %30, %44 : cursor
-      yield %45, %46
+    %40 = cursor : cursor
+    %41, %42 = for %43 in %5..%8 carry(%44 = %6, %45 = %40) {drawn=1, step=1} : i32, cursor {
+      %46 = take %31, %45 : i32
+      %47 = advance %31, %45 : cursor
+      yield %46, %47
     }
+    yield
+  }
+  %48 = ring {arrivals=0, name="s"} : ring<2x64x64xbf16>
+  %49 = ring {arrivals=0, name="w"} : ring<1x64x64xf32>
+  role {first=16, name="add", registers=0, warps=8} {
+    %50 = cursor : cursor
+    %51 = const {value=1.0} : tile<64x64xbf16>
+    %52 = share %51, %48, %50 : view<64x64xbf16>
+    %53 = mma %52, %52 {parts=2, ta=1, tb=0} : pending<128x32xf32>
+    %54 = mma_wait %53 {left=0} : tile<128x32xf32>
+    send_add %2[%5, %5], %54, %49 {box=[64, 64], parts=2}
     yield
   }
 }
@@ -215,6 +227,23 @@ cases! {
         "send %y[%i, %i], %h, %n {box=[64, 64]}" => "a tile<64x64xbf16> cannot be sent to a box of [64, 64] through a ring<2x64x32xbf16>",
         "send %y[%i, %i], %h, %c {box=[64, 64]}" => "`send` takes a ring, not a cursor",
         "send %w[%i, %i], %h, %k {box=[64, 64]}" => "a tile<64x64xbf16> cannot be sent to a box of [64, 64] through a ring<2x64x64xbf16>",
+    }
+    shared_tiles {
+        "%0 = share %h, %k, %c : view<64x64xbf16>" => "ok",
+        "%0 = share %f, %k, %c : view<64x64xbf16>" => "a tile<64x64xf32> is no stage of a ring<2x64x64xbf16>",
+        "%0 = share %h, %n, %c : view<64x32xbf16>" => "a tile<64x64xbf16> is no stage of a ring<2x64x32xbf16>",
+        "%0 = share %h, %k, %i : view<64x64xbf16>" => "`share` takes a cursor, not a i32",
+        "%0 = share %h, %k : view<64x64xbf16>" => "`share` takes 3 operands and gives 1 results, this has 2 and 1",
+        "%0 = share %h, %k, %c : tile<64x64xbf16>" => "`share` gives a view<64x64xbf16> here, not a tile<64x64xbf16>",
+        "send_add %w[%i, %i], %f, %g {box=[64, 64]}" => "ok",
+        "%0 = const {value=1.0} : tile<128x32xf32> send_add %w[%i, %i], %0, %g {box=[64, 64], parts=2}" => "ok",
+        "send_add %w[%i, %i], %f, %g {box=[64, 64], parts=2}" => "a tile<64x64xf32> cannot be sent to a box of [64, 64] through a ring<2x64x64xf32>",
+        "send_add %w[%i, %i], %f, %g {box=[64, 64], parts=3}" => "`send_add` splits 64 columns into 3 parts",
+        "send_add %y[%i, %i], %h, %k {box=[64, 64]}" => "`send_add` adds to f32, not to bf16",
+        "send %y[%i, %i], %h, %k {box=[64, 64], parts=2}" => "`send` has parts",
+        "%0 = mma %v, %v {parts=2, ta=1, tb=0} : pending<128x32xf32>" => "ok",
+        "%0 = mma %v, %v {parts=2, ta=1, tb=0} : pending<64x64xf32>" => "`mma` gives a pending<128x32xf32> here, not a pending<64x64xf32>",
+        "%0 = mma %v, %v {parts=0, ta=1, tb=0} : pending<64x64xf32>" => "`mma` splits 64 columns into 0 parts",
     }
     products {
         "%0 = mma %v, %v {ta=0, tb=0} : pending<64x64xf32>" => "ok",

@@ -4,7 +4,7 @@
 //! are passed and given back in an order that ends is not a question of types, and not asked here.
 
 use super::types::{Check, access_at, count, elem_of, ensure, missing, result, tensor};
-use crate::ir::{Attr, Class, Elem, Kernel, Op, Type};
+use crate::ir::{Attr, Class, Elem, Kernel, Op, OpCode, Type};
 
 /// The rule of an op of [`Level::Sched`](crate::ir::Level) that has a class of its own.
 pub fn op(k: &Kernel, op: &Op) -> Check {
@@ -113,11 +113,23 @@ pub fn op(k: &Kernel, op: &Op) -> Check {
             count(op, op.operands.len(), 0)?;
             let t = tensor(k, op)?;
             ensure(t.mutable, || format!("`{name}` writes a read-only tensor"))?;
+            let adds = op.code == OpCode::SendAdd;
+            ensure(!adds || t.elem == Elem::F32, || format!("`{name}` adds to f32, not to {}", t.elem))?;
             let (elem, [_, rows, cols]) = ring(k, op, 2)?;
-            let value = Type::tile(elem, &[rows, cols]);
+            let parts = parts(op, cols)?;
+            ensure(adds || parts == 1, || format!("`{name}` has parts"))?;
+            let value = Type::tile(elem, &[rows * parts, cols / parts]);
             ensure(*ty(1) == value && shape == [rows, cols] && t.elem == elem, || {
                 format!("a {} cannot be sent to a box of {:?} through a {}", ty(1), op.ints("box"), ty(2))
             })
+        }
+        Class::Share => {
+            count(op, 3, 1)?;
+            let (elem, [_, m, n]) = ring(k, op, 1)?;
+            ensure(*ty(0) == Type::tile(elem, &[m, n]), || {
+                format!("a {} is no stage of a {}", ty(0), ty(1))
+            })?;
+            result(k, op, &Type::View(elem, [m, n]))
         }
         Class::Mma => mma(k, op),
         Class::MmaWait => {
@@ -169,12 +181,23 @@ fn mma(k: &Kernel, op: &Op) -> Check {
     let turned = |s: [usize; 2], t: bool| if t { (s[1], s[0]) } else { (s[0], s[1]) };
     let ((m, ka), (kb, n)) = (turned(sa, op.flag("ta")), turned(sb, op.flag("tb")));
     ensure(ka == kb, || format!("`mma` contracts {ka} with {kb}"))?;
+    let parts = parts(op, n)?;
+    let [m, n] = [m * parts, n / parts];
     let ty = Type::Pending(Elem::F32, [m, n]);
     if let Some(&acc) = op.operands.get(2) {
         let fits = *k.ty(acc) == ty || *k.ty(acc) == Type::tile(Elem::F32, &[m, n]);
         ensure(fits, || format!("the accumulator of `mma` is a {}, not a {ty}", k.ty(acc)))?;
     }
     result(k, op, &ty)
+}
+
+/// Into how many parts an op splits so many columns.
+fn parts(op: &Op, columns: usize) -> Result<usize, String> {
+    let parts = op.int("parts").map_or(Some(1), |p| usize::try_from(p).ok()).unwrap_or(0);
+    ensure(parts > 0 && columns.is_multiple_of(parts), || {
+        format!("`{}` splits {columns} columns into {parts} parts", op.code.name())
+    })?;
+    Ok(parts)
 }
 
 /// The ring at operand `at`, with a cursor behind it where the op takes one.

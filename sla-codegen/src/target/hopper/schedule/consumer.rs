@@ -4,6 +4,7 @@
 //! producers do, it copies to shared memory too, as `own` says; products after the loop are the business of `last`.
 
 use super::Rings;
+use super::added;
 use super::own::Refill;
 use super::parts::Parts;
 use super::plan::{Copier, Plan};
@@ -19,7 +20,8 @@ use std::collections::{HashMap, HashSet};
 pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
     let warps = 4 * shape.warpgroups;
     w.role("compute", (plan.consumer_warp, warps, plan.groups), plan.consumer_registers, |w| {
-        let init: Vec<Value> = (0..rings.residents.len() + rings.streams.len()).map(|_| start(w)).collect();
+        let init: Vec<Value> =
+            (0..rings.residents.len() + rings.streams.len() + rings.shared.len()).map(|_| start(w)).collect();
         let parts = Parts::new(w.tile, shape);
         // Only a block of threads that runs many programs has a next one to look at.
         let ahead = match plan.copier {
@@ -76,7 +78,7 @@ impl Consumer<'_> {
         let own = self.plan.copier == Copier::Consumer;
         if own {
             self.shape.scalars.iter().chain(&self.shape.last_scalars).for_each(|&op| w.copy(op));
-            self.fill_first(w, flowing);
+            self.fill_first(w, added::split(self.shape, flowing).0);
         }
         let mut staged: HashSet<Value> = HashSet::new();
         for (i, r) in self.shape.residents.iter().enumerate().filter(|(_, r)| !r.last) {
@@ -159,12 +161,7 @@ impl Consumer<'_> {
             w.at(op.loc);
             let mut operands: Vec<Value> = Vec::new();
             for (index, source) in [p.a, p.b].into_iter().enumerate() {
-                operands.push(match source {
-                    Source::Registers(v) => w.get(v),
-                    Source::Resident(i) if index == 0 => self.contents[i].unwrap_or(self.views[i]),
-                    Source::Resident(i) => self.views[i],
-                    Source::Stream(i) => self.stage(w, i, at[i]),
-                });
+                operands.push(self.operand(w, source, index, at));
             }
             operands.extend(acc);
             let size = match w.tile.ty(op.results[0]).shape() {
@@ -175,6 +172,16 @@ impl Consumer<'_> {
             started.push(w.one(OpCode::Mma, &operands, Type::Pending(Elem::F32, size), &attrs));
         }
         started
+    }
+
+    /// The first (`index` 0) or second operand of a product.
+    pub(super) fn operand(&self, w: &mut Writer<'_>, source: Source, index: usize, at: &[Value]) -> Value {
+        match source {
+            Source::Registers(v) => w.get(v),
+            Source::Resident(i) if index == 0 => self.contents[i].unwrap_or(self.views[i]),
+            Source::Resident(i) => self.views[i],
+            Source::Stream(i) => self.stage(w, i, at[i]),
+        }
     }
 
     /// The stage of a stream at a place, waited for. Sound to wait only once at a place: stages are given back after their last use, and a step's
@@ -208,7 +215,7 @@ impl Consumer<'_> {
 
     /// Waits for the lines of a step.
     pub fn await_lines(&self, w: &mut Writer<'_>, at: &[Value]) {
-        for i in (0..at.len()).filter(|&i| self.shape.streams[i].is_line()) {
+        for i in (0..self.shape.streams.len()).filter(|&i| self.shape.streams[i].is_line()) {
             self.stage(w, i, at[i]);
         }
     }
@@ -258,9 +265,10 @@ impl Consumer<'_> {
         }
     }
 
-    /// The places after those of all streams.
+    /// The places after those of all streams and shared tiles.
     pub fn advance(&self, w: &mut Writer<'_>, at: &[Value]) -> Vec<Value> {
-        at.iter().enumerate().map(|(i, &c)| advance(w, self.rings.streams[i], c)).collect()
+        let rings = self.rings.streams.iter().chain(&self.rings.shared);
+        at.iter().zip(rings).map(|(&c, &ring)| advance(w, ring, c)).collect()
     }
 
     /// Whether a resident may be given back once the first front products have ended: only they read it, from registers.

@@ -8,10 +8,16 @@
 //! wait for dP;  dS = P (dP - delta);  start dK += dS Q
 //! wait for dV and dK, give Q and dO back
 //! ```
+//! With a product that is added to global memory, the end of a step is one of the hardware's copies too, and stages are given back one by one:
+//! ```text
+//! share dS;  start dQ = dSᵀ K;  start dK += dSᵀᵀ Q
+//! wait for dV, give dO back;  wait for dQ, add it;  wait for dK, give Q back
+//! ```
 //! Other warpgroups run while this one waits. No product is in flight from one step to the next.
 
 use super::consumer::Consumer;
 use super::parts::reads;
+use super::shape::{Product, Source};
 use super::steps::Loop;
 use super::writer::Writer;
 use sla_dsl::ir::{Kernel, Op, OpId, Value};
@@ -20,11 +26,37 @@ use sla_dsl::ir::{Kernel, Op, OpId, Value};
 struct Flight<'f, 'c> {
     c: &'f Consumer<'c>,
     running: Vec<(Value, Value)>,
+    /// Where the streams are.
+    at: &'f [Value],
+    /// For each stream, the products of the step that have not ended and read it; lines are read by no product.
+    readers: Vec<usize>,
+    /// Streams that were given back.
+    given: Vec<usize>,
 }
 
 impl Flight<'_, '_> {
-    /// Waits for the first `count` products.
+    /// Waits for the first `count` products; one by one where stages are given back in between.
     fn wait(&mut self, w: &mut Writer<'_>, count: usize) {
+        if !self.c.gives_back_one_by_one() {
+            return self.wait_together(w, count);
+        }
+        for _ in 0..count {
+            let ended = self.running[0].0;
+            self.wait_together(w, 1);
+            let products = self.c.products().filter(|p| w.tile.op(p.op).results[0] == ended);
+            for source in products.flat_map(|p| [p.a, p.b]) {
+                let Source::Stream(i) = source else { continue };
+                self.readers[i] -= 1;
+                // The last of the step's products gives back the rest.
+                if self.readers[i] == 0 && !self.running.is_empty() {
+                    self.c.release(w, &[i], self.at, None);
+                    self.given.push(i);
+                }
+            }
+        }
+    }
+
+    fn wait_together(&mut self, w: &mut Writer<'_>, count: usize) {
         if count == 0 {
             return;
         }
@@ -69,7 +101,13 @@ impl Loop<'_, '_> {
         // All waits for stages come first: what is read from memory after them (list entries) then has the first product's time to arrive in, since
         // ptxas waits for such numbers where a straight line of code ends.
         c.await_lines(w, at);
-        let mut flight = Flight { c, running: results.into_iter().zip(started).collect() };
+        let readers = |i: usize| {
+            let read = |p: &Product| [p.a, p.b].iter().filter(|&&s| s == Source::Stream(i)).count();
+            c.products().map(read).sum()
+        };
+        let readers = (0..c.shape.streams.len()).map(readers).collect();
+        let running = results.into_iter().zip(started).collect();
+        let mut flight = Flight { c, running, at, readers, given: Vec::new() };
         // Lines are read where their numbers meet a product's, since each takes registers from there on.
         let mut put_off: Vec<OpId> = Vec::new();
         for &id in &c.parts.in_order {
@@ -85,20 +123,28 @@ impl Loop<'_, '_> {
             if follows {
                 c.copy(w, &std::mem::take(&mut put_off), at);
             }
-            match c.shape.late.iter().find(|p| p.op == id) {
-                Some(product) => {
+            let late = c.shape.late.iter().find(|p| p.op == id);
+            let added = c.shape.added.iter().position(|a| a.product.op == id || a.add == id);
+            match (late, added) {
+                (Some(product), _) => {
                     let to = w.get(w.tile.op(id).operands[2]);
                     let started = c.start(w, std::slice::from_ref(product), at, &[Some(to)]);
                     flight.running.push((result(w, id), started[0]));
                 }
-                None => c.copy(w, &[id], at),
+                (None, Some(i)) if c.shape.added[i].add == id => c.add(w, i),
+                (None, Some(i)) => {
+                    let started = c.start_added(w, i, at);
+                    flight.running.push((result(w, id), started));
+                }
+                (None, None) => c.copy(w, &[id], at),
             }
         }
-        let all: Vec<usize> = (0..at.len()).collect();
+        let all: Vec<usize> = (0..c.shape.streams.len()).collect();
         let ahead = c.ahead(w, &all, open.counter, self.hi);
         let left = flight.running.len();
         flight.wait(w, left);
-        c.release(w, &all, at, ahead.as_ref());
+        let rest: Vec<usize> = all.into_iter().filter(|i| !flight.given.contains(i)).collect();
+        c.release(w, &rest, at, ahead.as_ref());
         let mut next: Vec<Value> = c.parts.yields.iter().map(|&v| w.get(v)).collect();
         next.extend(c.advance(w, at));
         let mut results = w.end_for(open, &next);

@@ -21,6 +21,7 @@
 //! ```
 //! Where the consumer copies, "give back" is followed by the copy for the step that takes the stage next. The halves of `P(j)` are made after the wait, because the product in flight still reads the registers of `P(j-1)`.
 
+mod added;
 mod consumer;
 mod copies;
 mod in_step;
@@ -130,6 +131,8 @@ fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Result<Kernel, Refusal> {
         residents: plan.residents.iter().map(|r| ring(&mut w, r, shape.warpgroups)).collect(),
         streams: plan.streams.iter().map(|r| ring(&mut w, r, arrivals(r, shape.warpgroups))).collect(),
         staging: plan.staging.iter().map(|r| ring(&mut w, r, 0)).collect(),
+        shared: plan.added.iter().map(|[shared, _]| ring(&mut w, shared, 0)).collect(),
+        adding: plan.added.iter().map(|[_, adding]| ring(&mut w, adding, 0)).collect(),
         programs: Source { queue: None, groups: plan.groups > 1 },
     };
     rings.programs.queue = plan.queue.as_ref().map(|(r, arrivals)| ring(&mut w, r, *arrivals));
@@ -157,6 +160,10 @@ struct Rings {
     residents: Vec<Value>,
     streams: Vec<Value>,
     staging: Vec<Value>,
+    /// Of tiles that warpgroups share.
+    shared: Vec<Value>,
+    /// Of what is added to global memory.
+    adding: Vec<Value>,
     /// Where programs come from.
     programs: Source,
 }

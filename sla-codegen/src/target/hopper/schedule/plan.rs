@@ -89,6 +89,8 @@ pub struct Plan {
     pub streams: Vec<RingPlan>,
     /// One for each size of tile that is sent.
     pub staging: Vec<RingPlan>,
+    /// For each product that is added to global memory, the rings of the tile that is shared for it and of what is added.
+    pub added: Vec<[RingPlan; 2]>,
     /// For each send, its staging ring; none where results are stored from registers.
     pub sends: Vec<usize>,
     /// Through which programs are drawn, and the arrivals that empty a stage of it; `None` where their order is static.
@@ -144,9 +146,11 @@ impl Plan {
             return Err(Refusal { loc, reason });
         }
         let mut sends = staging(kernel, shape);
+        let added: Vec<[RingPlan; 2]> = shape.added.iter().map(|a| a.rings(kernel)).collect();
         let mut held = in_registers(kernel, shape, options, RESIDENT_REGISTERS);
         let mut fixed: usize = shape.residents.iter().map(Staged::bytes).sum::<usize>()
             + sends.0.iter().map(bytes).sum::<usize>()
+            + added.iter().flatten().map(bytes).sum::<usize>()
             + BARRIER_BYTES;
         let step: usize = shape.streams.iter().map(Staged::bytes).sum();
         // What a group may have; stages start at multiples of 1024, in each group at the same.
@@ -244,7 +248,7 @@ impl Plan {
             n => (n as usize, FEWEST_OTHERS),
         };
         // A step at a time leaves no room for residents either, and makes first operands where front products' results were.
-        let in_step = overlapped > may;
+        let in_step = overlapped > may || !added.is_empty();
         if in_step && options.held_in_registers.is_none() {
             held.fill(false);
         } else if options.held_in_registers == Some(true) {
@@ -282,6 +286,7 @@ impl Plan {
             in_registers: held,
             streams: shape.streams.iter().map(|s| make(s, stages)).collect(),
             staging: sends.0,
+            added,
             sends: sends.1,
             in_step,
             ping_pong: takes_turns(shape, options) && !in_step,
@@ -306,7 +311,7 @@ impl Plan {
 /// of the product instead of two, which short products (64 columns) are bound by.
 fn in_registers(kernel: &Kernel, shape: &Shape, options: &Options, room: usize) -> Vec<bool> {
     let wanted = options.held_in_registers.unwrap_or(shape.warpgroups == 2 && !shape.is_straight());
-    let products = || shape.front.iter().chain(&shape.late);
+    let products = || shape.front.iter().chain(&shape.late).chain(shape.added.iter().map(|a| &a.product));
     let mut left = room;
     (0..shape.residents.len())
         .map(|i| {

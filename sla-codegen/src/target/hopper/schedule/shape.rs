@@ -7,11 +7,13 @@
 //! * *residents*: tiles loaded before the loop for its products;
 //! * *front* products: of streams and residents only, so that the next block's can run while this block's others do;
 //! * *late* products: they add to what the loop carries. Between the two stands whatever the author wrote;
+//! * *added* products: of a tile that the step computed, added to global memory in the same step (see `added`);
 //! * *last* products: after the loop, of a tile in registers or a resident, and a resident that is loaded after the loop (see `last`).
 //!
 //! A kernel of another shape is refused with the reason, and runs on the schedule of every other architecture. Nothing is decided here about stages,
 //! roles or order.
 
+use super::added::Added;
 use crate::analysis::{DotOperand, TensorUse, ahead_slice, box_axes, dot_operand, dot_size, tensor_uses};
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{BlockId, Effect, Elem, Kernel, Op, OpCode, OpId, Scalar, Type, Value};
@@ -99,6 +101,8 @@ pub struct Shape {
     pub front: Vec<Product>,
     /// Products that add to carried values.
     pub late: Vec<Product>,
+    /// Products that a step adds to global memory.
+    pub added: Vec<Added>,
     /// Products after the loop.
     pub last: Vec<Product>,
     /// For each late product, the carried slot that it adds to.
@@ -137,7 +141,7 @@ pub fn shape(kernel: &Kernel) -> Found<Shape> {
 pub(super) struct Finder<'k> {
     pub(super) k: &'k Kernel,
     pub(super) defs: Vec<Option<OpId>>,
-    tensors: Vec<TensorUse>,
+    pub(super) tensors: Vec<TensorUse>,
     pub(super) uses: HashMap<Value, Vec<OpId>>,
 }
 
@@ -181,7 +185,7 @@ impl<'k> Finder<'k> {
         let before_late = self.before_late(main, region, &slots, &late)?;
 
         let (mut streams, mut residents) = (Vec::new(), Vec::new());
-        let mut product = |op: OpId| -> Found<Product> {
+        let product = |op: OpId, streams: &mut Vec<Staged>, residents: &mut Vec<Staged>| -> Found<Product> {
             let [m, n, kk] = dot_size(k, &self.defs, op);
             if m != rows || !n.is_multiple_of(8) || n > 256 || !kk.is_multiple_of(16) {
                 return self.refuse(
@@ -191,8 +195,7 @@ impl<'k> Finder<'k> {
             }
             let mut place = |index: usize| -> Found<(Source, bool)> {
                 let operand = dot_operand(k, &self.defs, op, index);
-                let source =
-                    self.source(op, operand, index, &inside, &before, &mut streams, &mut residents)?;
+                let source = self.source(op, operand, index, &inside, &before, streams, residents)?;
                 Ok((source, operand.transposed))
             };
             let ((a, ta), (b, tb)) = (place(0)?, place(1)?);
@@ -200,11 +203,15 @@ impl<'k> Finder<'k> {
         };
         let mut front = Vec::new();
         let mut lates = Vec::new();
+        let mut added = Vec::new();
         for &dot in &dots {
             if late.contains(&dot) {
-                lates.push(product(dot)?);
-            } else {
-                front.push(product(dot)?);
+                lates.push(product(dot, &mut streams, &mut residents)?);
+                continue;
+            }
+            match self.added(dot, rows, [&inside, &before], &mut streams, &mut residents)? {
+                Some(found) => added.push(found),
+                None => front.push(product(dot, &mut streams, &mut residents)?),
             }
         }
         for p in &front {
@@ -240,6 +247,7 @@ impl<'k> Finder<'k> {
             residents,
             front,
             late: lates,
+            added,
             last,
             slots,
             before_late,
@@ -344,7 +352,7 @@ impl<'k> Finder<'k> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn source(
+    pub(super) fn source(
         &self,
         dot: OpId,
         operand: DotOperand,
@@ -582,7 +590,7 @@ impl<'k> Finder<'k> {
 
     /// Whether the hardware can copy a tile of rank 2 from or to the box of a tensor: a packed and aligned one of at most five axes, whose last one the
     /// tile's columns follow.
-    fn is_box(&self, op: &Op, param: usize, tile: &Type) -> bool {
+    pub(super) fn is_box(&self, op: &Op, param: usize, tile: &Type) -> bool {
         let (memory, axes) = (self.k.params[param].memory, box_axes(op, tile));
         memory.packed
             && memory.aligned

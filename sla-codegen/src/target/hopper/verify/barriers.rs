@@ -64,7 +64,7 @@ impl Ring {
             rows,
             columns,
             row_bytes: columns * elem,
-            line: matches!(k.ty(op.results[0]), Type::Ring(Elem::F32, _)),
+            line: matches!(k.ty(op.results[0]), Type::Ring(Elem::F32, [_, 1, _])),
         }
     }
 

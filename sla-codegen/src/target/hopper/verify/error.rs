@@ -324,6 +324,26 @@ pub enum Fault {
         /// The stage.
         stage: Stage,
     },
+    /// A shared stage is written over while products of it may be in flight in other warpgroups: they wait for those only after the last meeting.
+    #[error(
+        "{stage} is written over before a meeting that follows the `mma_wait` of the products which read it"
+    )]
+    SharedInUse {
+        /// The stage, as it was.
+        stage: Stage,
+    },
+    /// A product of a shared stage that was written over.
+    #[error("{stage} is used after it was written over")]
+    WrittenOver {
+        /// The stage, as it was.
+        stage: Stage,
+    },
+    /// A shared stage is read into registers.
+    #[error("{stage} is shared, only products read it")]
+    SharedRead {
+        /// The stage.
+        stage: Stage,
+    },
     /// A product in flight is taken twice.
     #[error("this product in flight was taken by `{found}` before")]
     TakenTwice {

@@ -12,6 +12,7 @@
 //! program   which ops of a role the simulation must look at
 //! barriers  the stages of a ring, pass by pass
 //! role      one role as a machine that runs until it must wait
+//! share     stages that the warpgroups of a role write and read together
 //! run       all roles side by side; what is left over at the end
 //! ```
 //!
@@ -31,6 +32,7 @@ mod places;
 mod program;
 mod role;
 mod run;
+mod share;
 mod solve;
 
 pub use error::{Fault, ProtocolError, Stage, Wait};

@@ -24,8 +24,8 @@ pub fn ring_operand(op: &Op) -> Option<Value> {
         | OpCode::Lap
         | OpCode::Draw
         | OpCode::Take => 0,
-        OpCode::Fill => 1,
-        OpCode::Send => 2,
+        OpCode::Fill | OpCode::Share => 1,
+        OpCode::Send | OpCode::SendAdd => 2,
         _ => return None,
     };
     op.operands.get(at).copied()
@@ -37,6 +37,7 @@ enum Use {
     Fill,
     Read,
     Send,
+    Share,
 }
 
 struct Checker<'k, 'e> {
@@ -149,7 +150,9 @@ impl<'k> Checker<'k, '_> {
         let (first, warps) = (int("first"), int("warps"));
         let groups = first % 4 == 0 && warps % 4 == 0;
         let (found, needed) = match op.code {
-            OpCode::Mma | OpCode::MmaWait | OpCode::Read | OpCode::Send if !groups => {
+            OpCode::Mma | OpCode::MmaWait | OpCode::Read | OpCode::Send | OpCode::SendAdd | OpCode::Share
+                if !groups =>
+            {
                 ("not whole warpgroups", "whole warpgroups")
             }
             OpCode::Acquire | OpCode::Fill if warps > 4 => {
@@ -171,16 +174,24 @@ impl<'k> Checker<'k, '_> {
         let (what, used) = match op.code {
             OpCode::Acquire | OpCode::Fill | OpCode::Draw => (Use::Fill, "filled"),
             OpCode::Await | OpCode::Release | OpCode::Take => (Use::Read, "read"),
-            OpCode::Send => (Use::Send, "sent through"),
+            OpCode::Send | OpCode::SendAdd => (Use::Send, "sent through"),
+            OpCode::Share => (Use::Share, "shared through"),
             _ => return,
         };
         let arrivals = def.int("arrivals").unwrap_or(0);
         let name = || def.str("name").to_string();
-        if (arrivals == 0) != (what == Use::Send) {
+        let own = matches!(what, Use::Send | Use::Share);
+        if (arrivals == 0) != own {
             let needed = match what {
                 Use::Send => "`send` goes through a ring without barriers, of 0 arrivals",
-                _ => "without arrivals it has no barriers, and only `send` goes through it",
+                Use::Share => "`share` goes through a ring without barriers, of 0 arrivals",
+                _ => "without arrivals it has no barriers, and only `send` and `share` go through it",
             };
+            self.report(role, op, Fault::RingKind { ring: name(), arrivals, needed });
+        }
+        let mixed = |u: &Use| own && *u != what && matches!(u, Use::Send | Use::Share);
+        if self.uses.iter().any(|(r, u, _)| *r == ring && mixed(u)) {
+            let needed = "`send` and `share` do not go through the same ring, neither waits for the other";
             self.report(role, op, Fault::RingKind { ring: name(), arrivals, needed });
         }
         let users = self.uses.iter().filter(|(r, u, _)| *r == ring && *u == what).map(|u| u.2);

@@ -8,6 +8,7 @@ use super::cases::Question;
 use super::error::Fault;
 use super::numbers::{Num, Numbers};
 use super::program::Program;
+use super::share::Shares;
 use sla_dsl::ir::{BlockId, Kernel, Op, OpCode, OpId, Value};
 
 /// What a value is in a simulation.
@@ -99,6 +100,7 @@ pub struct Role<'k> {
     /// Groups that have ended: the first ones.
     retired: usize,
     reads: Vec<Read>,
+    shares: Shares,
 }
 
 impl<'k> Role<'k> {
@@ -119,6 +121,7 @@ impl<'k> Role<'k> {
             groups: Vec::new(),
             retired: 0,
             reads: Vec::new(),
+            shares: Shares::default(),
         }
     }
 
@@ -202,12 +205,20 @@ impl<'k> Role<'k> {
             OpCode::Read => {
                 let Val::View(ring, position) = self.get(op.operands[0]) else { return Ok(Step::Ran) };
                 self.usable(w, ring, position)?;
+                if self.shares.holds(&w.rings[ring], ring, position) {
+                    return Err(Fault::SharedRead { stage: w.rings[ring].stage(position) });
+                }
                 self.reads.push(Read { ring, position, group: None, early: false });
                 self.set(op.results[0], Val::Read(self.reads.len() - 1));
             }
             OpCode::Mma => self.mma(w, id, op)?,
             OpCode::MmaWait => self.mma_wait(op)?,
-            OpCode::Send => {}
+            OpCode::Send | OpCode::SendAdd => {}
+            OpCode::Share => {
+                let (ring, position) = self.turn(w, op)?;
+                self.shares.write(&w.rings[ring], ring, position, self.retired)?;
+                self.set(op.results[0], Val::View(ring, position));
+            }
             _ => {
                 let args: Vec<Num> = op.operands.iter().map(|&v| self.num(v)).collect();
                 if let [r] = op.results[..] {
@@ -281,7 +292,7 @@ impl<'k> Role<'k> {
 
     /// The ring and the position that an op names.
     fn turn(&self, w: &World<'k>, op: &Op) -> Result<(usize, u32), Fault> {
-        let at = (op.code == OpCode::Fill) as usize;
+        let at = matches!(op.code, OpCode::Fill | OpCode::Share) as usize;
         let Val::Ring(ring) = self.get(op.operands[at]) else { return Err(Fault::UnknownRing) };
         let Val::Cursor(position, along) = self.get(op.operands[at + 1]) else {
             return Err(Fault::UnknownRing);
@@ -336,6 +347,7 @@ impl<'k> Role<'k> {
             match self.get(v) {
                 Val::View(ring, position) => {
                     self.usable(w, ring, position)?;
+                    self.shares.read(&w.rings[ring], ring, position, group)?;
                     stages.push((ring, position));
                 }
                 Val::Read(r) => {

@@ -261,6 +261,8 @@ impl Lower<'_> {
             OpCode::Send => self.send(id),
             OpCode::TakeTurn => self.take_turn(),
             OpCode::PassTurn => self.pass_turn(),
+            OpCode::SendAdd => self.send_add(id),
+            OpCode::Share => self.share(id),
             _ => self.elementwise(id),
         }
     }

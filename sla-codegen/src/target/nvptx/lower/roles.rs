@@ -55,24 +55,24 @@ pub(super) struct RingPlace {
 }
 
 impl RingPlace {
-    /// Bytes of a panel: 64 columns of halves of every row.
+    /// Bytes of a panel: 64 columns of halves, or 32 of f32, of every row.
     pub(super) fn panel(&self) -> usize {
         self.rows * PITCH
     }
 
-    /// Bytes of a stage: of halves a multiple of 1024, because rows come in eights, of a line of f32 one of 128; none for a ring of numbers.
+    /// Bytes of a stage: of tiles a multiple of 1024, because rows come in eights, of a line of f32 one of 128; none for a ring of numbers.
     pub(super) fn stage(&self) -> usize {
         if self.elem == Elem::I32 { 0 } else { self.rows * self.cols * self.elem.bytes() }
     }
 
     /// Whether its stages are single rows of f32, which lie as in memory.
     pub(super) fn is_line(&self) -> bool {
-        self.elem == Elem::F32
+        self.elem == Elem::F32 && self.rows == 1
     }
 
     /// What a stage starts at a multiple of.
     fn align(&self) -> usize {
-        if self.elem.is_half() { 1024 } else { 128 }
+        if self.elem.is_half() || self.rows > 1 { 1024 } else { 128 }
     }
 
     /// Bytes in the page of barriers: two barriers a stage, and the number in a ring of numbers.

@@ -70,8 +70,13 @@ fn ring(ty: &Type) -> Result<(), String> {
     if (*elem, *rows, *cols) == (Elem::I32, 1, 1) {
         return Ok(()); // A ring of numbers.
     }
+    if *elem == Elem::F32 && *rows > 1 {
+        return need(*rows == 64 && cols.is_multiple_of(64) && *cols <= 4 * BOX, || {
+            format!("a stage of a {ty}; needed are 64 rows and columns in multiples of 64, to add from")
+        });
+    }
     if *elem == Elem::F32 {
-        return need(*rows == 1 && cols.is_multiple_of(32) && *cols <= BOX, || {
+        return need(cols.is_multiple_of(32) && *cols <= BOX, || {
             format!("a stage of a {ty}; needed is one row of up to {BOX} columns in multiples of 32")
         });
     }
@@ -133,6 +138,21 @@ fn of_role(kernel: &Kernel, op: &Op, warps: usize) -> Result<(), String> {
                 format!("a {ty} by {warps} warps; needed are 16 rows a warp of whole warpgroups")
             })
         }
+        OpCode::SendAdd => {
+            tensor(kernel, op)?;
+            let (ty, parts) = (kernel.ty(op.operands[1]), op.int("parts").unwrap_or(1) as usize);
+            need(!lone && parts == warps / 4 && ty.shape() == Some(&[16 * warps, 64]), || {
+                format!(
+                    "a {ty} of {parts} parts by {warps} warps; needed is a part of 64 rows and columns for each warpgroup"
+                )
+            })
+        }
+        OpCode::Share => {
+            let ty = kernel.ty(op.operands[0]);
+            need(!lone && ty.shape().is_some_and(|s| s[0] == 16 * warps), || {
+                format!("a {ty} by {warps} warps; needed are 16 rows a warp of whole warpgroups")
+            })
+        }
         OpCode::Mma => mma(kernel, op, warps),
         _ => Ok(()),
     }
@@ -168,6 +188,14 @@ fn mma(kernel: &Kernel, op: &Op, warps: usize) -> Result<(), String> {
             )
         },
     )?;
+    let parts = op.int("parts").unwrap_or(1) as usize;
+    let views = [0, 1].iter().all(|&i| matches!(kernel.ty(op.operands[i]), Type::View(..)));
+    need(parts == 1 || parts == warps / 4 && views && !op.flag("tb") && n.is_multiple_of(64), || {
+        format!(
+            "{parts} parts of {n} columns on {warps} warps; needed are one for each warpgroup, of columns in multiples of 64, both operands in shared \
+             memory and the second one as it lies"
+        )
+    })?;
     let turned = op.flag("ta") && !matches!(kernel.ty(op.operands[0]), Type::View(..));
     need(!turned, || "a transposed first operand must be in shared memory".to_string())
 }

@@ -7,7 +7,7 @@
 use super::ring::View;
 use super::{Lower, Val};
 use crate::target::nvptx::layout::{operand_pairs, wgmma_order};
-use crate::target::nvptx::stage::Walk;
+use crate::target::nvptx::stage::{PANEL_COLUMNS, Walk};
 use crate::target::nvptx::text::{Ssa, Ty, list};
 use sla_dsl::ir::OpId;
 use std::fmt::Write;
@@ -20,14 +20,14 @@ struct Matrix {
 }
 
 impl Lower<'_> {
-    /// The descriptor of a stage whose contracted axis runs along its rows or columns, for the rows (or panel) of the warpgroup if `mine`.
-    fn matrix(&mut self, view: View, along_rows: bool, mine: bool) -> Matrix {
+    /// The descriptor of a stage whose contracted axis runs along its rows or columns, for the rows of the warpgroup, or so many panels, if `mine` is not 0.
+    fn matrix(&mut self, view: View, along_rows: bool, mine: usize) -> Matrix {
         let ring = self.roles.rings[view.ring];
         let walk = Walk { along_rows, rows: ring.rows };
         let offset = self.t.i32(ring.offset as i64);
         let mut at = self.t.head_bin("arith.addi", self.pool, offset, Ty::I32);
-        if mine {
-            let (group, skip) = (self.warpgroup(), self.t.i32(walk.warpgroup() as i64));
+        if mine > 0 {
+            let (group, skip) = (self.warpgroup(), self.t.i32((mine * walk.warpgroup()) as i64));
             let skip = self.t.head_bin("arith.muli", group, skip, Ty::I32);
             at = self.t.head_bin("arith.addi", at, skip, Ty::I32);
         }
@@ -56,11 +56,13 @@ impl Lower<'_> {
         let Some(Val::View(right)) = self.env.get(&op.operands[1]).cloned() else { return };
         let stage = self.roles.rings[right.ring];
         let steps = if tb { stage.cols } else { stage.rows } / 16;
-        let b = self.matrix(right, !tb, false);
+        // In parts, warpgroups share the rows of the first operand and have their own columns of the second one: as many panels of 64 each.
+        let split = op.int("parts").unwrap_or(1) > 1;
+        let b = self.matrix(right, !tb, if split { columns / PANEL_COLUMNS } else { 0 });
         let a = match self.env.get(&op.operands[0]) {
             Some(Val::View(left)) => {
                 let left = *left;
-                Ok(self.matrix(left, ta, true))
+                Ok(self.matrix(left, ta, usize::from(!split)))
             }
             _ => Err(self.regs(op.operands[0])),
         };

@@ -71,9 +71,9 @@ pub(in super::super) struct Description {
 }
 
 impl Description {
-    /// Whether its boxes lie in shared memory with the 128-byte swizzle, which products read: those of f32 do not.
+    /// Whether its boxes lie in shared memory with the 128-byte swizzle, which products read: single rows of f32 do not.
     pub fn swizzled(&self) -> bool {
-        self.elem.is_half()
+        self.elem.is_half() || self.extents[1..].iter().any(|&e| e > 1)
     }
 }
 
@@ -201,6 +201,8 @@ mod tests {
         assert_eq!(refused(of(bf16, &[8, 128], &[128, 1], 0, &[8, 4])), MapRefusal::Row { bytes: 8 });
         assert_eq!(refused(of(Elem::F32, &[8, 64], &[64, 1], 0, &[8, 3])), MapRefusal::Row { bytes: 12 });
         assert!(!of(Elem::F32, &[8, 64], &[64, 1], 0, &[1, 64]).unwrap().swizzled());
+        assert!(of(Elem::F32, &[8, 64], &[64, 1], 0, &[8, 32]).unwrap().swizzled());
+        assert_eq!(refused(of(Elem::F32, &[8, 64], &[64, 1], 0, &[8, 64])), MapRefusal::Row { bytes: 256 });
         let text = refused(of(bf16, &[2, 8], &[12, 1], 0, &[1, 8])).to_string();
         assert_eq!(text, "its axis 0 has a stride of 24 bytes, it must be a multiple of 16 below 2^40");
     }
