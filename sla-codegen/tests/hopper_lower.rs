@@ -134,8 +134,6 @@ fn gradients_become_machine_code() {
 #[test]
 fn products_that_are_added_become_machine_code() {
     let image = machine_code("fused_128_d128", &forced(ScheduleKind::Roles));
-        std::fs::write(p, &image.ptx).unwrap();
-    }
     let ptx = &image.ptx;
     for (count, what) in [
         // The tile that is shared, of 64 columns, and two results of 128.
