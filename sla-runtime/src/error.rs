@@ -77,6 +77,14 @@ pub enum RuntimeError {
         /// The reason.
         why: &'static str,
     },
+    /// A stream or a mark of another device.
+    #[error("{what} is not of {device}, nor of a handle made from it")]
+    OtherDevice {
+        /// What is.
+        what: &'static str,
+        /// The device.
+        device: String,
+    },
     /// Two points of time that cannot be compared.
     #[error("the marks are of different devices, needed two of one")]
     Marks,

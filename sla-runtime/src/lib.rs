@@ -37,7 +37,9 @@ mod slots;
 mod tensor;
 pub mod testing;
 
-pub use device::{CudaError, Device, DeviceName, Graph, MapRefusal, Mark, MemoryUse, Resources, Scrubber};
+pub use device::{
+    CudaError, Device, DeviceName, Graph, MapRefusal, Mark, MemoryUse, Resources, Scrubber, Stream,
+};
 pub use disk::{DiskCache, Kept};
 pub use dump::Dumps;
 pub use error::RuntimeError;

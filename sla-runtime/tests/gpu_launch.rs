@@ -6,7 +6,7 @@ use common::{axpy, check_axpy, check_views, numbers};
 use sla_dsl::launch::Space;
 use sla_dsl::prelude::*;
 use sla_runtime::testing::gpu_or_skip;
-use sla_runtime::{Device, RuntimeError, Tensor as Owned};
+use sla_runtime::{Device, RuntimeError, Stream, Tensor as Owned};
 use std::process::Command;
 
 #[test]
@@ -61,6 +61,82 @@ fn recorded_launches_run_when_they_are_enqueued_and_again() {
     assert_eq!(x.to_vec().unwrap(), [7.0; 100]);
     let failed = gpu.record(|_| Err(RuntimeError::Marks)).err().unwrap();
     assert!(matches!(failed, RuntimeError::Marks), "{failed}");
+}
+
+/// `y = x + y`
+#[kernel(dims(N), grid(p in N / 4))]
+fn add_to(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
+    y.block::<4>(p).store(x.block::<4>(p).load() + y.block::<4>(p).load());
+}
+
+#[test]
+fn streams_wait_for_each_other_where_they_share_tensors() {
+    let Some(gpu) = gpu_or_skip("streams_wait_for_each_other_where_they_share_tensors") else { return };
+    /// Long enough for two launches to overlap if they may.
+    const N: usize = 1 << 20;
+    let one = gpu.on(&Stream::new(&gpu).unwrap()).unwrap();
+    let other = Stream::new(&gpu).unwrap();
+    // SAFETY: the stream is of this GPU, and lives as long as the handle.
+    let other = gpu.on(&unsafe { Stream::from_raw(&gpu, other.as_raw()) }.unwrap()).unwrap();
+    let handles = [&gpu, &one, &other];
+    let mut x = Owned::<f32>::zeros(&one, &[N]).unwrap();
+    for round in 0..30 {
+        count_up::launch(handles[round % 3], &mut x).unwrap();
+    }
+    assert!(x.to_vec().unwrap().iter().all(|&v| v == 30.0));
+    // Two read what a third has written, and one of them goes on when all have read.
+    let mut sums = [0; 2].map(|_| Owned::<f32>::zeros(&gpu, &[N]).unwrap());
+    for _ in 0..20 {
+        count_up::launch(&gpu, &mut x).unwrap();
+        add_to::launch(&one, &x, &mut sums[0]).unwrap();
+        add_to::launch(&other, &x, &mut sums[1]).unwrap();
+    }
+    let needed: f32 = (31..=50).map(|n| n as f32).sum();
+    for sum in &sums {
+        assert!(sum.to_vec().unwrap().iter().all(|&v| v == needed));
+    }
+}
+
+#[test]
+fn memory_is_freed_behind_all_streams_that_use_it() {
+    let Some(gpu) = gpu_or_skip("memory_is_freed_behind_all_streams_that_use_it") else { return };
+    const N: usize = 1 << 20;
+    let one = gpu.on(&Stream::new(&gpu).unwrap()).unwrap();
+    let mut sum = Owned::<f32>::zeros(&one, &[N]).unwrap();
+    for _ in 0..20 {
+        let mut x = Owned::<f32>::zeros(&gpu, &[N]).unwrap();
+        count_up::launch(&gpu, &mut x).unwrap();
+        add_to::launch(&one, &x, &mut sum).unwrap();
+        // Its memory is likely that of the next tensor, which is overwritten at once.
+        drop(x);
+    }
+    assert!(sum.to_vec().unwrap().iter().all(|&v| v == 20.0));
+}
+
+#[test]
+fn graphs_and_marks_belong_to_streams() {
+    let Some(gpu) = gpu_or_skip("graphs_and_marks_belong_to_streams") else { return };
+    let stream = Stream::new(&gpu).unwrap();
+    let on = gpu.on(&stream).unwrap();
+    let mut x = Owned::<f32>::zeros(&gpu, &[1000]).unwrap();
+    count_up::launch(&on, &mut x).unwrap();
+    let graph = on.record(|on| count_up::launch(on, &mut x)).unwrap();
+    let start = on.mark().unwrap();
+    for _ in 0..5 {
+        // SAFETY: `x` is there, and nobody looks at it meanwhile.
+        unsafe { graph.launch() }.unwrap();
+        // In the default stream, which waits for the graph.
+        count_up::launch(&gpu, &mut x).unwrap();
+    }
+    let end = on.mark().unwrap();
+    gpu.stream().wait(&end).unwrap();
+    assert!(start.until(&end).unwrap().as_secs() < 10);
+    assert_eq!(x.to_vec().unwrap(), [11.0; 1000]);
+    on.synchronize().unwrap();
+    let elsewhere = Stream::new(&Device::interp()).unwrap();
+    let e = gpu.on(&elsewhere).unwrap_err().to_string();
+    assert_eq!(e, "the stream is not of cuda:0, nor of a handle made from it");
+    assert!(stream.wait(&Device::interp().mark().unwrap()).is_err());
 }
 
 /// `y = x / divisor` for positive `x`, with a word to the reader.

@@ -50,7 +50,8 @@ impl<E> From<super::CudaError> for Failed<E> {
 }
 
 impl Graph {
-    /// Enqueues the recorded launches behind everything enqueued before.
+    /// Enqueues the recorded launches in the stream of the handle that recorded them, behind everything enqueued there before and behind what other
+    /// streams do with their tensors.
     ///
     /// # Safety
     /// Every tensor that they read or write must still exist, at its place; and none may be used by anybody else as if its contents

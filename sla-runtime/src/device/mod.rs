@@ -10,21 +10,23 @@ mod meter;
 mod name;
 mod resources;
 mod scrub;
+mod stream;
 
-pub(crate) use cuda::{CudaContext, CudaMemory};
 pub use cuda::{CudaError, MapRefusal};
+pub(crate) use cuda::{CudaMemory, CudaStream};
 pub use graph::Graph;
 pub use mark::Mark;
 pub use meter::MemoryUse;
 pub use name::DeviceName;
 pub use resources::Resources;
 pub use scrub::Scrubber;
+pub use stream::Stream;
 
 use crate::RuntimeError;
 use crate::memory::HostMemory;
 use crate::tensor::TensorError;
 use cpu::CpuDevice;
-use cuda::CudaDevice;
+use cuda::{CudaContext, CudaDevice, Event};
 use mark::Point;
 use scrub::Buffer;
 use sla_codegen::{Options, ScheduleKind, Target};
@@ -141,14 +143,14 @@ impl Device {
         }
     }
 
-    /// Waits until everything launched has run.
+    /// Waits until everything launched in this handle's stream has run.
     ///
     /// # Errors
     /// A launch that failed on the device.
     pub fn synchronize(&self) -> Result<(), RuntimeError> {
         match &self.0 {
             Kind::Cpu(_) | Kind::Interp => Ok(()),
-            Kind::Cuda(d) => Ok(d.context().synchronize()?),
+            Kind::Cuda(d) => Ok(d.stream().synchronize()?),
         }
     }
 
@@ -167,7 +169,7 @@ impl Device {
                 Ok((result, start.elapsed()))
             }
             Kind::Cuda(d) => {
-                let start = d.context().event().map_err(RuntimeError::from)?;
+                let start = Event::new(d.stream()).map_err(RuntimeError::from)?;
                 let result = work()?;
                 let time = start.elapsed().map_err(RuntimeError::from)?;
                 Ok((result, time))
@@ -182,7 +184,7 @@ impl Device {
     pub fn mark(&self) -> Result<Mark, RuntimeError> {
         Ok(Mark(match &self.0 {
             Kind::Cpu(_) | Kind::Interp => Point::Clock(Instant::now()),
-            Kind::Cuda(d) => Point::Event(d.context().event()?),
+            Kind::Cuda(d) => Point::Event(Event::new(d.stream())?),
         }))
     }
 
@@ -199,7 +201,7 @@ impl Device {
             }
             Kind::Cuda(d) => {
                 let bytes = (4 * d.context().cache_bytes()).max(64 << 20);
-                Buffer::Cuda(CudaMemory::zeroed(d.context(), bytes)?)
+                Buffer::Cuda(CudaMemory::zeroed(d.memory(), bytes)?)
             }
         }))
     }
@@ -290,10 +292,14 @@ impl Device {
         }
     }
 
-    /// The context that tensors on this device keep alive, for a GPU.
-    pub(crate) fn cuda_context(&self) -> Option<&Arc<CudaContext>> {
+    fn cuda_context(&self) -> Option<&Arc<CudaContext>> {
+        self.cuda_memory().map(|stream| stream.context())
+    }
+
+    /// The stream that tensors on this device are allocated and freed in, for a GPU.
+    pub(crate) fn cuda_memory(&self) -> Option<&Arc<CudaStream>> {
         match &self.0 {
-            Kind::Cuda(d) => Some(d.context()),
+            Kind::Cuda(d) => Some(d.memory()),
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ pub(crate) enum Storage {
 impl Storage {
     /// Zeroed memory of a device.
     pub fn zeroed(device: &Device, bytes: usize) -> Result<Storage, RuntimeError> {
-        match device.cuda_context() {
+        match device.cuda_memory() {
             Some(gpu) => Ok(Storage::Cuda(CudaMemory::zeroed(gpu, bytes)?)),
             None => Ok(Storage::Host(HostMemory::zeroed(bytes).ok_or_else(|| host_full(bytes))?)),
         }
@@ -24,7 +24,7 @@ impl Storage {
 
     /// Memory of a device that will be written before it is read: zeroed on the host, where that costs nothing, and as it is on a GPU.
     pub fn empty(device: &Device, bytes: usize) -> Result<Storage, RuntimeError> {
-        match device.cuda_context() {
+        match device.cuda_memory() {
             Some(gpu) => Ok(Storage::Cuda(CudaMemory::empty(gpu, bytes)?)),
             None => Storage::zeroed(device, bytes),
         }
@@ -32,7 +32,7 @@ impl Storage {
 
     /// Memory of a device that holds `data`.
     pub fn copy_of(device: &Device, data: &[u8]) -> Result<Storage, RuntimeError> {
-        match device.cuda_context() {
+        match device.cuda_memory() {
             Some(gpu) => Ok(Storage::Cuda(CudaMemory::copy_of(gpu, data)?)),
             None => Ok(Storage::Host(HostMemory::copy_of(data).ok_or_else(|| host_full(data.len()))?)),
         }

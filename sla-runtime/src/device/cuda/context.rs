@@ -1,29 +1,14 @@
 //! A GPU's primary context: opened once per handle, made current by every call that needs it.
 
-use super::CudaError;
+use super::ledger::Ledger;
+use super::{CudaError, CudaStream};
 use crate::device::meter::Meter;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute, CUevent_flags};
 use sla_dsl::launch::Space;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The default stream of the context that is current.
-pub(super) const STREAM: sys::CUstream = std::ptr::null_mut();
-
-/// A stream of a context, as a handle that may be passed on.
-#[derive(Clone, Copy)]
-pub(super) struct Stream(pub sys::CUstream);
-
-impl Stream {
-    /// The default stream of the context that is current.
-    pub const DEFAULT: Stream = Stream(STREAM);
-}
-
-// SAFETY: the driver's handles may be used from any thread, once the context is current there.
-unsafe impl Send for Stream {}
-// SAFETY: as above; the driver locks what it shares.
-unsafe impl Sync for Stream {}
 
 /// The first driver that has every function called here, as drivers count their versions.
 const OLDEST_DRIVER: i32 = 12_080;
@@ -40,6 +25,11 @@ pub(crate) struct CudaContext {
     cache_bytes: usize,
     pooled: bool,
     meter: Meter,
+    /// Streams that were made, the default one among them.
+    streams: AtomicU64,
+    /// Whether there is more than the default stream, so that uses of memory are watched.
+    watches: AtomicBool,
+    ledger: Ledger<Arc<CudaStream>>,
 }
 
 // SAFETY: the driver's handles may be used from any thread, once the context is current there; `enter` makes it so.
@@ -83,6 +73,9 @@ impl CudaContext {
             cache_bytes: cache as usize,
             pooled,
             meter: Meter::default(),
+            streams: AtomicU64::new(0),
+            watches: AtomicBool::new(false),
+            ledger: Ledger::new(),
         };
         if pooled {
             context.keep_freed_memory().map_err(what)?;
@@ -93,6 +86,26 @@ impl CudaContext {
     /// What was allocated in it.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// A number that no other stream has.
+    pub(super) fn number_of_stream(&self) -> u64 {
+        self.streams.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether uses of memory are watched.
+    pub(super) fn watches(&self) -> bool {
+        self.watches.load(Ordering::SeqCst)
+    }
+
+    /// Watches uses of memory from now on.
+    pub(super) fn watch(&self) {
+        self.watches.store(true, Ordering::SeqCst);
+    }
+
+    /// Who uses which memory.
+    pub(super) fn ledger(&self) -> &Ledger<Arc<CudaStream>> {
+        &self.ledger
     }
 
     /// Lets the driver keep freed memory for the next allocation instead of returning it at each synchronisation.
@@ -164,27 +177,13 @@ impl CudaContext {
         self.pooled
     }
 
-    /// Waits for everything enqueued.
-    pub fn synchronize(&self) -> Result<(), CudaError> {
+    /// Waits for everything enqueued in any stream.
+    pub(super) fn synchronize(&self) -> Result<(), CudaError> {
         let wait = || {
             self.enter()?;
-            // SAFETY: the context's own stream.
-            unsafe { result::stream::synchronize(STREAM) }
+            result::ctx::synchronize()
         };
         wait().map_err(|e| CudaError::driver(format!("running on cuda:{}", self.ordinal), e))
-    }
-
-    /// A point in the order of enqueued work, from now.
-    pub fn event(self: &Arc<Self>) -> Result<Event, CudaError> {
-        let make = || {
-            self.enter()?;
-            let handle = result::event::create(CUevent_flags::CU_EVENT_DEFAULT)?;
-            let event = Event { context: self.clone(), handle };
-            // SAFETY: the event was just made, in this context.
-            unsafe { result::event::record(event.handle, STREAM)? };
-            Ok(event)
-        };
-        make().map_err(|e| CudaError::driver("recording an event", e))
     }
 }
 
@@ -197,21 +196,48 @@ impl Drop for CudaContext {
 
 /// A recorded event.
 pub(crate) struct Event {
-    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
     handle: sys::CUevent,
 }
 
 impl Event {
-    /// Waits for everything enqueued and returns the GPU's time since this event.
+    /// A point in the order of a stream, from now.
+    pub fn new(stream: &Arc<CudaStream>) -> Result<Event, CudaError> {
+        let make = || {
+            stream.context().enter()?;
+            let handle = result::event::create(CUevent_flags::CU_EVENT_DEFAULT)?;
+            let event = Event { stream: stream.clone(), handle };
+            // SAFETY: the event was just made, in the stream's context.
+            unsafe { result::event::record(event.handle, stream.handle())? };
+            Ok(event)
+        };
+        make().map_err(|e| CudaError::driver("recording an event", e))
+    }
+
+    /// Lets what is enqueued in a stream of the same GPU from now on wait for it.
+    pub fn hold(&self, stream: &CudaStream) -> Result<(), CudaError> {
+        let wait = || {
+            self.context().enter()?;
+            // SAFETY: both are of one context, the event's.
+            unsafe { stream.wait_for_event(self.handle) }
+        };
+        wait().map_err(|e| CudaError::driver("waiting for an event", e))
+    }
+
+    pub fn context(&self) -> &Arc<CudaContext> {
+        self.stream.context()
+    }
+
+    /// Waits for everything enqueued in its stream and returns the GPU's time since this event.
     pub fn elapsed(&self) -> Result<Duration, CudaError> {
-        self.until(&self.context.event()?)
+        self.until(&Event::new(&self.stream)?)
     }
 
     /// Waits for `end`, an event of the same GPU, and returns the GPU's time from this one to it.
     pub fn until(&self, end: &Event) -> Result<Duration, CudaError> {
         let measure = || {
-            self.context.enter()?;
-            // SAFETY: both events were recorded on the same stream and are alive.
+            self.context().enter()?;
+            // SAFETY: both events were recorded and are alive.
             let ms = unsafe {
                 result::event::synchronize(end.handle)?;
                 result::event::elapsed(self.handle, end.handle)?
@@ -224,8 +250,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.context.enter().is_ok() {
-            // SAFETY: made in `event`, destroyed once.
+        if self.context().enter().is_ok() {
+            // SAFETY: made in `new`, destroyed once.
             let _ = unsafe { result::event::destroy(self.handle) };
         }
     }

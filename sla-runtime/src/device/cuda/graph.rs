@@ -1,15 +1,18 @@
 //! CUDA graphs: launches that a stream records instead of running them, to be enqueued later as a whole.
 
-use super::context::{STREAM, Stream};
-use super::{CudaContext, CudaDevice, CudaError, Prepared};
+use super::{CudaContext, CudaDevice, CudaError, CudaStream, Prepared};
 use crate::cache::Plans;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Recorded launches, ready to be enqueued.
 pub(crate) struct CudaGraph {
-    context: Arc<CudaContext>,
+    /// Where they are enqueued.
+    stream: Arc<CudaStream>,
+    /// The tensors that they use, by address, and whether they write them.
+    touched: Vec<(u64, bool)>,
     /// Keeps the counters that its launches draw from.
     _plans: Arc<Plans<Prepared>>,
     /// Locked while it is enqueued: the driver takes an executable graph from one thread at a time.
@@ -22,49 +25,71 @@ struct Exec(sys::CUgraphExec);
 // SAFETY: the driver's handle may be used from any thread with the context current, by one at a time.
 unsafe impl Send for Exec {}
 
-/// Whether a recording is over, after which nothing may go to its stream; read-locked by launches while they are enqueued.
-pub(super) type Over = Arc<RwLock<bool>>;
+/// What a recording and the handle that it gives out share.
+#[derive(Default)]
+pub(super) struct Recording {
+    /// Whether it is over, after which nothing may go to its stream; read-locked by launches while they are enqueued.
+    over: RwLock<bool>,
+    touched: Mutex<BTreeMap<u64, bool>>,
+}
 
-/// A stream that records, ended and destroyed when dropped.
+impl Recording {
+    /// Runs `enqueue`, which enqueues a launch that uses these tensors, unless the recording is over.
+    pub fn within<R>(
+        &self,
+        touched: impl Iterator<Item = (u64, bool)>,
+        enqueue: impl FnOnce() -> R,
+    ) -> Option<R> {
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if *over {
+            return None;
+        }
+        let mut all = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.for_each(|(address, written)| *all.entry(address).or_default() |= written);
+        drop(all);
+        Some(enqueue())
+    }
+}
+
+/// A stream that records, ended when dropped.
 struct Recorder {
-    context: Arc<CudaContext>,
-    stream: Stream,
+    stream: Arc<CudaStream>,
     recording: bool,
-    over: Over,
+    shared: Arc<Recording>,
 }
 
 impl Recorder {
     fn start(context: &Arc<CudaContext>) -> Result<Recorder, CudaError> {
-        let failed = |e| CudaError::driver("starting to record", e);
-        context.enter().map_err(failed)?;
-        // It does not wait for the default stream, so that tensors may be made and dropped there meanwhile.
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(failed)?;
-        let (context, over) = (context.clone(), Over::default());
-        let mut recorder = Recorder { context, stream: Stream(stream), recording: false, over };
+        // It waits for no other stream, so that tensors may be made and dropped in those meanwhile.
+        let stream = Arc::new(CudaStream::apart(context)?);
+        let mut recorder = Recorder { stream, recording: false, shared: Arc::default() };
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream was just made. Relaxed, because kernels may be loaded while it records.
-        unsafe { result::stream::begin_capture(stream, mode) }.map_err(failed)?;
+        unsafe { result::stream::begin_capture(recorder.stream.handle(), mode) }
+            .map_err(|e| CudaError::driver("starting to record", e))?;
         recorder.recording = true;
         Ok(recorder)
     }
 
     /// Waits for launches that are being enqueued, and lets no more come.
     fn stop(&self) {
-        *self.over.write().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.shared.over.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    fn end(mut self, plans: Arc<Plans<Prepared>>) -> Result<CudaGraph, CudaError> {
+    /// What was recorded, to be enqueued in a stream.
+    fn end(mut self, on: Arc<CudaStream>, plans: Arc<Plans<Prepared>>) -> Result<CudaGraph, CudaError> {
         self.stop();
         let failed = |e| CudaError::driver("recording", e);
-        self.context.enter().map_err(failed)?;
+        self.stream.context().enter().map_err(failed)?;
         self.recording = false;
+        let touched = self.shared.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let touched = touched.iter().map(|(address, written)| (*address, *written)).collect();
         // SAFETY: this stream records since `start`, and the graph it gives is destroyed once, when it has been made executable.
         unsafe {
-            let graph = result::stream::end_capture(self.stream.0).map_err(failed)?;
+            let graph = result::stream::end_capture(self.stream.handle()).map_err(failed)?;
             let exec = result::graph::instantiate(graph, CUgraphInstantiate_flags(0)).map_err(failed);
             let destroyed = result::graph::destroy(graph).map_err(failed);
-            let (context, exec) = (self.context.clone(), Mutex::new(Exec(exec?)));
-            let graph = CudaGraph { context, _plans: plans, exec };
+            let graph = CudaGraph { stream: on, touched, _plans: plans, exec: Mutex::new(Exec(exec?)) };
             destroyed.map(|()| graph)
         }
     }
@@ -73,18 +98,16 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.stop();
-        if self.context.enter().is_err() {
+        if !self.recording || self.stream.context().enter().is_err() {
             return;
         }
-        // SAFETY: made in `start`; what it recorded, if it still does, is of no use to anybody. A failure leaves nothing to do.
+        // SAFETY: it still records, and what it recorded is of no use to anybody. A failure leaves nothing to do.
         unsafe {
-            if self.recording
-                && let Ok(graph) = result::stream::end_capture(self.stream.0)
+            if let Ok(graph) = result::stream::end_capture(self.stream.handle())
                 && !graph.is_null()
             {
                 let _ = result::graph::destroy(graph);
             }
-            let _ = result::stream::destroy(self.stream.0);
         }
     }
 }
@@ -95,33 +118,36 @@ impl CudaDevice {
         &self,
         work: impl FnOnce(CudaDevice) -> Result<(), E>,
     ) -> Result<CudaGraph, E> {
-        let recorder = Recorder::start(&self.context)?;
-        let on = self.on(recorder.stream, recorder.over.clone());
+        let recorder = Recorder::start(self.context())?;
+        let on = self.recording(recorder.stream.clone(), recorder.shared.clone());
         let plans = on.plans.clone();
         work(on)?;
-        Ok(recorder.end(plans)?)
+        Ok(recorder.end(self.stream.clone(), plans)?)
     }
 }
 
 impl CudaGraph {
-    /// Enqueues the launches on the default stream.
+    /// Enqueues the launches in the stream of the handle that recorded them.
     ///
     /// # Safety
     /// The memory and the kernels that they were recorded with must still be there.
     pub unsafe fn launch(&self) -> Result<(), CudaError> {
         let launch = || {
-            self.context.enter()?;
+            self.stream.context().enter()?;
             let exec = self.exec.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: by this function's contract; no other thread enqueues it meanwhile.
-            unsafe { result::graph::launch(exec.0, STREAM) }
+            unsafe { result::graph::launch(exec.0, self.stream.handle()) }
         };
-        launch().map_err(|e| CudaError::driver("launching a graph", e))
+        self.stream.before(self.touched.iter().copied())?;
+        launch().map_err(|e| CudaError::driver("launching a graph", e))?;
+        self.stream.after(self.touched.iter().copied());
+        Ok(())
     }
 }
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        if self.context.enter().is_ok() {
+        if self.stream.context().enter().is_ok() {
             let exec = self.exec.get_mut().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: made in `end`, destroyed once; the driver lets a launch that runs come to its end.
             let _ = unsafe { result::graph::exec_destroy(exec.0) };

@@ -1,22 +1,24 @@
 //! NVIDIA GPUs: the only folder that knows the driver. libcuda is opened when the first GPU is asked for.
 //!
 //! Work goes to the context's default stream, which orders it with that of every other handle of the same GPU: memory and launches
-//! of two handles need no synchronisation by the user.
+//! of two handles need no synchronisation by the user. A handle may have another stream, see [`stream`]; memory is then watched, see [`ledger`].
 
 mod code;
 mod context;
 mod error;
 mod graph;
+mod ledger;
 mod maps;
 mod memory;
 mod module;
+mod stream;
 
-use context::Stream;
 pub(crate) use context::{CudaContext, Event};
 pub use error::CudaError;
 pub(crate) use graph::CudaGraph;
 pub use maps::MapRefusal;
 pub(crate) use memory::CudaMemory;
+pub(crate) use stream::CudaStream;
 
 use super::Resources;
 use crate::RuntimeError;
@@ -24,14 +26,14 @@ use crate::cache::{Compiled, KernelCache, Plan, Plans};
 use crate::disk::{DiskCache, Entry, Key};
 use crate::slots::pack;
 use code::Code;
-use graph::Over;
+use graph::Recording;
 use module::{CudaKernel, Layout};
 use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
 use sla_dsl::ir::Kernel;
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
 use std::io::Write;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// A kernel with what launches of one form share.
 struct Prepared {
@@ -41,7 +43,6 @@ struct Prepared {
 
 /// A GPU with its compiled kernels.
 pub(super) struct CudaDevice {
-    context: Arc<CudaContext>,
     arch: Arch,
     tools: Tools,
     cache: Arc<KernelCache<CudaKernel>>,
@@ -51,10 +52,12 @@ pub(super) struct CudaDevice {
     disk: Option<Arc<DiskCache>>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
     checks: bool,
-    /// Where launches go: the context's default stream, or one that records them.
-    stream: Stream,
-    /// For a handle that records, whether that is over.
-    over: Option<Over>,
+    /// Where launches go.
+    stream: Arc<CudaStream>,
+    /// Where memory is allocated and freed: the same, but for a handle that records.
+    memory: Arc<CudaStream>,
+    /// What a handle that records has recorded.
+    recording: Option<Arc<Recording>>,
 }
 
 impl CudaDevice {
@@ -66,34 +69,45 @@ impl CudaDevice {
             major,
             minor,
         })?;
-        let (tools, checks) = (crate::env::tools(), crate::env::checks());
-        let disk = crate::env::disk_cache().map(Arc::new);
-        Ok(CudaDevice::new(context, arch, tools, disk, checks))
+        let stream = CudaStream::default_of(&context);
+        Ok(CudaDevice {
+            arch,
+            tools: crate::env::tools(),
+            cache: Arc::new(KernelCache::new(crate::env::dumps())),
+            plans: Arc::new(Plans::new()),
+            disk: crate::env::disk_cache().map(Arc::new),
+            checks: crate::env::checks(),
+            memory: stream.clone(),
+            stream,
+            recording: None,
+        })
     }
 
-    /// Another handle of the same GPU, with checks or without.
+    /// Another handle of the same GPU and stream, with checks or without, and kernels of its own.
     pub fn with_checks(&self, checks: bool) -> CudaDevice {
-        CudaDevice::new(self.context.clone(), self.arch, self.tools.clone(), self.disk.clone(), checks)
-    }
-
-    fn new(
-        context: Arc<CudaContext>,
-        arch: Arch,
-        tools: Tools,
-        disk: Option<Arc<DiskCache>>,
-        checks: bool,
-    ) -> CudaDevice {
         let cache = Arc::new(KernelCache::new(crate::env::dumps()));
-        let (plans, stream) = (Arc::new(Plans::new()), Stream::DEFAULT);
-        CudaDevice { context, arch, tools, cache, plans, disk, checks, stream, over: None }
+        CudaDevice { checks, cache, ..self.on(&self.stream) }
     }
 
-    /// A handle with the same kernels whose launches go to another stream, until that is over.
-    fn on(&self, stream: Stream, over: Over) -> CudaDevice {
-        let (context, tools, disk) = (self.context.clone(), self.tools.clone(), self.disk.clone());
-        let (cache, plans) = (self.cache.clone(), Arc::new(Plans::new()));
-        let (arch, checks, over) = (self.arch, self.checks, Some(over));
-        CudaDevice { context, arch, tools, cache, plans, disk, checks, stream, over }
+    /// A handle with the same kernels whose work goes to another stream.
+    pub fn on(&self, stream: &Arc<CudaStream>) -> CudaDevice {
+        CudaDevice {
+            arch: self.arch,
+            tools: self.tools.clone(),
+            cache: self.cache.clone(),
+            // Counters of plans are for one order of launches.
+            plans: Arc::new(Plans::new()),
+            disk: self.disk.clone(),
+            checks: self.checks,
+            stream: stream.clone(),
+            memory: stream.clone(),
+            recording: None,
+        }
+    }
+
+    /// A handle with the same kernels and memory, whose launches are recorded.
+    fn recording(&self, stream: Arc<CudaStream>, recording: Arc<Recording>) -> CudaDevice {
+        CudaDevice { memory: self.memory.clone(), recording: Some(recording), ..self.on(&stream) }
     }
 
     pub fn checks(&self) -> bool {
@@ -101,7 +115,17 @@ impl CudaDevice {
     }
 
     pub fn context(&self) -> &Arc<CudaContext> {
-        &self.context
+        self.stream.context()
+    }
+
+    /// Where launches go.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Where memory is allocated and freed.
+    pub fn memory(&self) -> &Arc<CudaStream> {
+        &self.memory
     }
 
     pub fn arch(&self) -> Arch {
@@ -109,8 +133,8 @@ impl CudaDevice {
     }
 
     pub fn describe(&self) -> String {
-        let (major, minor) = self.context.capability();
-        format!("cuda:{} ({}, sm_{major}{minor})", self.context.ordinal(), self.context.name())
+        let (major, minor) = self.context().capability();
+        format!("cuda:{} ({}, sm_{major}{minor})", self.context().ordinal(), self.context().name())
     }
 
     /// Compiles and loads if needed, and enqueues the kernel; one that checks is waited for. `bind` checks the arguments, unless a launch
@@ -127,7 +151,7 @@ impl CudaDevice {
             let bound = bind()?;
             let compiled = self.compiled(def, consts, &bound, options)?;
             // Below 2^31 by `bind`.
-            let layout = compiled.code.layout(bound.programs() as u32, args)?;
+            let layout = compiled.code.layout(&self.memory, bound.programs() as u32, args)?;
             Ok::<_, RuntimeError>(Plan { bound, ready: Prepared { compiled, layout } })
         })?;
         let Plan { bound, ready: Prepared { compiled, layout } } = &*plan;
@@ -136,22 +160,31 @@ impl CudaDevice {
         }
         let mut slots = pack(&compiled.abi, args, &bound.dims);
         let log = compiled.code.log();
-        let memory = log.map(|log| CudaMemory::zeroed(&self.context, log.bytes())).transpose()?;
+        let memory = log.map(|log| CudaMemory::zeroed(&self.memory, log.bytes())).transpose()?;
         slots.extend(memory.as_ref().map(|memory| memory.address() as u64));
-        let over = self.over.as_ref().map(|over| over.read().unwrap_or_else(PoisonError::into_inner));
-        if over.as_deref().is_some_and(|&over| over) {
-            let device = format!("cuda:{}", self.context.ordinal());
-            return Err(RuntimeError::NoGraph {
-                device,
-                why: "the recording that this handle is of has ended",
-            });
-        }
-        // SAFETY: the stream is there, for it is not over and stays so until `over` is dropped; the layout is of this handle, whose launches it
+        let touched = || {
+            args.iter().filter_map(|arg| match arg {
+                Arg::Tensor(t) => Some((t.address() as u64, t.mutable())),
+                Arg::Scalar(_) => None,
+            })
+        };
+        // SAFETY: the stream is there, and not one whose recording is over; the layout is of this handle, whose launches it
         // has in order. The kernel was compiled for this signature and these facts, and `bind` has checked the arguments; a log has the size
-        // that the kernel asks for. Memory is freed in stream order, so it stays valid until the kernel has run even if its
-        // owner is dropped before.
-        unsafe { compiled.code.launch(self.stream, layout, &mut slots, args)? };
-        self.context.meter().launched();
+        // that the kernel asks for. Memory is freed in stream order behind whatever uses it, so it stays valid until the kernel has run even
+        // if its owner is dropped before.
+        let mut enqueue = || unsafe { compiled.code.launch(&self.stream, layout, &mut slots, args) };
+        match &self.recording {
+            None => {
+                self.stream.before(touched())?;
+                enqueue()?;
+                self.stream.after(touched());
+            }
+            Some(recording) => recording.within(touched(), enqueue).ok_or_else(|| {
+                let why = "the recording that this handle is of has ended";
+                RuntimeError::NoGraph { device: format!("cuda:{}", self.context().ordinal()), why }
+            })??,
+        }
+        self.context().meter().launched();
         match (log, memory) {
             (Some(log), Some(memory)) => tell(log, &memory, &bound.grid),
             _ => Ok(()),
@@ -186,7 +219,7 @@ impl CudaDevice {
         kernel: &Kernel,
         options: &Options,
     ) -> Result<CudaKernel, RuntimeError> {
-        let capability = self.context.capability();
+        let capability = self.context().capability();
         let params = || kernel.params.iter().map(|p| p.name.clone()).collect();
         // Kernels that check have a log, which is not kept.
         let disk = self.disk.as_deref().filter(|_| !options.checks);
@@ -194,7 +227,7 @@ impl CudaDevice {
         if let Some(Entry { image, code, report, .. }) = disk.as_ref().and_then(|(d, key)| d.get(key)) {
             let code = Code { bytes: code, report, refused: None };
             // What does not load is compiled again.
-            if let Ok(loaded) = CudaKernel::load(&self.context, name, params(), &image, code) {
+            if let Ok(loaded) = CudaKernel::load(self.context(), name, params(), &image, code) {
                 return Ok(loaded);
             }
         }
@@ -206,7 +239,7 @@ impl CudaDevice {
         };
         let code = Code::best(&image.ptx, arch, capability, &self.tools);
         let (bytes, report, kept) = (code.bytes.clone(), code.report.clone(), code.refused.is_none());
-        let loaded = CudaKernel::load(&self.context, name, params(), &image, code)?;
+        let loaded = CudaKernel::load(self.context(), name, params(), &image, code)?;
         // A ptxas that failed once, as with a full disk, may not do so again.
         if let Some((disk, key)) = disk.filter(|_| kept) {
             let title = format!("{name} for {}", arch.name());

@@ -1,9 +1,8 @@
 //! A kernel loaded on a GPU: from code and an image's facts to something that can be launched.
 
 use super::code::Code;
-use super::context::Stream;
 use super::maps::{self, Description, MapRefusal, RecentMaps};
-use super::{CudaContext, CudaError, CudaMemory};
+use super::{CudaContext, CudaError, CudaMemory, CudaStream};
 use crate::device::Resources;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUfunction_attribute, CUjit_option, CUtensorMap};
@@ -38,7 +37,7 @@ pub(super) struct CudaKernel {
     params: Vec<String>,
 }
 
-/// What launches of one form on one stream share.
+/// What launches of one form in one stream share.
 pub(super) struct Layout {
     /// Blocks of threads.
     blocks: u32,
@@ -165,8 +164,13 @@ impl CudaKernel {
         CudaError::Map { kernel: self.name.to_string(), param, reason }
     }
 
-    /// What launches of one form share.
-    pub fn layout(&self, programs: u32, args: &[Arg<'_>]) -> Result<Layout, CudaError> {
+    /// What launches of one form share; `memory` is the stream that their counter is made in.
+    pub fn layout(
+        &self,
+        memory: &Arc<CudaStream>,
+        programs: u32,
+        args: &[Arg<'_>],
+    ) -> Result<Layout, CudaError> {
         let describe = |map: &TensorMap| {
             // A map of something else is no map of a tensor of any rank.
             let Some(Arg::Tensor(tensor)) = args.get(map.param) else {
@@ -177,7 +181,7 @@ impl CudaKernel {
         };
         let maps = self.maps.iter().map(describe).collect::<Result<_, _>>()?;
         let counter = match self.draws {
-            true => Some(CudaMemory::zeroed(&self.context, COUNTER_BYTES)?),
+            true => Some(CudaMemory::zeroed(memory, COUNTER_BYTES)?),
             false => None,
         };
         Ok(Layout { blocks: blocks(self.grid, programs, self.context.multiprocessors()), maps, counter })
@@ -210,7 +214,7 @@ impl CudaKernel {
     /// All launches with one layout must be in one order, as those of one stream are.
     pub unsafe fn launch(
         &self,
-        stream: Stream,
+        stream: &CudaStream,
         layout: &Layout,
         slots: &mut [u64],
         args: &[Arg<'_>],
@@ -226,8 +230,10 @@ impl CudaKernel {
         let mut params: SmallVec<[*mut c_void; 96]> = slots.chain(maps).chain(counter).collect();
         let (grid, block) = ((layout.blocks, 1, 1), (self.threads, 1, 1));
         // SAFETY: by this function's contract; the driver copies the parameters before it returns.
-        unsafe { result::launch_kernel(self.function, grid, block, self.shared_bytes, stream.0, &mut params) }
-            .map_err(failed)
+        unsafe {
+            result::launch_kernel(self.function, grid, block, self.shared_bytes, stream.handle(), &mut params)
+        }
+        .map_err(failed)
     }
 }
 

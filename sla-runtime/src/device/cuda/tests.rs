@@ -76,48 +76,50 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-fn context() -> Option<Arc<CudaContext>> {
-    gpu_or_skip("the driver").and_then(|d| d.cuda_context().cloned())
+fn stream() -> Option<Arc<CudaStream>> {
+    gpu_or_skip("the driver").and_then(|d| d.cuda_memory().cloned())
 }
 
 #[test]
 fn memory_is_zeroed_copied_and_freed() {
-    let Some(context) = context() else { return };
+    let Some(stream) = stream() else { return };
+    let context = stream.context();
     let mut back = vec![1u8; 1000];
-    CudaMemory::zeroed(&context, 1000).unwrap().read(0, &mut back).unwrap();
+    CudaMemory::zeroed(&stream, 1000).unwrap().read(0, &mut back).unwrap();
     assert_eq!(back, [0; 1000]);
     let data: Vec<u8> = (0..1000).map(|i| i as u8).collect();
-    let memory = CudaMemory::copy_of(&context, &data).unwrap();
+    let memory = CudaMemory::copy_of(&stream, &data).unwrap();
     assert_eq!(memory.space(), Space::Cuda(0));
     assert_eq!(memory.address() % 256, 0);
     let before = context.meter().read();
-    drop(CudaMemory::zeroed(&context, 3000).unwrap());
+    drop(CudaMemory::zeroed(&stream, 3000).unwrap());
     assert_eq!(context.meter().read().now, before.now);
     assert_eq!(context.meter().read().peak, before.peak.max(before.now + 3000));
     memory.read(7, &mut back[..900]).unwrap();
     assert_eq!(back[..900], data[7..907]);
-    CudaMemory::copy_of(&context, &[]).unwrap().read(0, &mut []).unwrap();
+    CudaMemory::copy_of(&stream, &[]).unwrap().read(0, &mut []).unwrap();
     // Far more in all than any GPU has, unless it is freed.
     for _ in 0..300 {
-        CudaMemory::zeroed(&context, 2 << 30).unwrap();
+        CudaMemory::zeroed(&stream, 2 << 30).unwrap();
     }
-    let e = CudaMemory::zeroed(&context, 1 << 45).err().unwrap();
+    let e = CudaMemory::zeroed(&stream, 1 << 45).err().unwrap();
     assert!(matches!(e, CudaError::OutOfMemory { .. }), "{e}");
     assert!(e.to_string().starts_with("no memory for 35184372088832 bytes on cuda:0, "), "{e}");
 }
 
 #[test]
 fn a_kernel_gets_its_arguments_and_shared_memory() {
-    let Some(context) = context() else { return };
+    let Some(stream) = stream() else { return };
+    let context = stream.context();
     for shared in [256, 100 * 1024] {
-        let kernel = load(&context, &image(shared)).unwrap();
+        let kernel = load(context, &image(shared)).unwrap();
         let input: Vec<u8> = (0..192).flat_map(|i| (i as f32).to_ne_bytes()).collect();
-        let x = CudaMemory::copy_of(&context, &input).unwrap();
-        let y = CudaMemory::zeroed(&context, input.len()).unwrap();
+        let x = CudaMemory::copy_of(&stream, &input).unwrap();
+        let y = CudaMemory::zeroed(&stream, input.len()).unwrap();
         let scale = 0.5f32.to_bits() as u64;
         let mut slots = [x.address() as u64, y.address() as u64, scale, -3i64 as u64, 1];
         // SAFETY: both tensors have a place for each of 3 * 64 threads.
-        unsafe { kernel.launch(Stream::DEFAULT, &kernel.layout(3, &[]).unwrap(), &mut slots, &[]) }.unwrap();
+        unsafe { kernel.launch(&stream, &kernel.layout(&stream, 3, &[]).unwrap(), &mut slots, &[]) }.unwrap();
         drop(x);
         let mut back = vec![0; input.len()];
         y.read(0, &mut back).unwrap();
@@ -138,8 +140,9 @@ fn a_persistent_grid_has_as_many_blocks_as_there_is_room_and_work() {
 
 #[test]
 fn what_does_not_fit_or_load_is_an_error() {
-    let Some(context) = context() else { return };
-    let text = |image: &GpuImage| load(&context, image).err().unwrap().to_string();
+    let Some(stream) = stream() else { return };
+    let context = stream.context();
+    let text = |image: &GpuImage| load(context, image).err().unwrap().to_string();
     let e = text(&image(1 << 20));
     assert!(e.starts_with("scale: a program needs 1048576 bytes of shared memory, cuda:0 has "), "{e}");
     let e = text(&GpuImage { threads: 2048, ..image(256) });
@@ -155,9 +158,9 @@ fn what_does_not_fit_or_load_is_an_error() {
 
 #[test]
 fn time_passes_between_events() {
-    let Some(context) = context() else { return };
-    let start = context.event().unwrap();
-    let memory = CudaMemory::zeroed(&context, 1 << 30).unwrap();
+    let Some(stream) = stream() else { return };
+    let start = Event::new(&stream).unwrap();
+    let memory = CudaMemory::zeroed(&stream, 1 << 30).unwrap();
     let time = start.elapsed().unwrap();
     drop(memory);
     assert!(!time.is_zero() && time.as_secs() < 10, "{time:?}");
@@ -205,7 +208,8 @@ AGAIN:
 
 #[test]
 fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
-    let Some(context) = context() else { return };
+    let Some(stream) = stream() else { return };
+    let context = stream.context();
     if context.capability().0 < 9 {
         eprintln!("skipped: {} has no tensor maps", context.name());
         return;
@@ -221,11 +225,11 @@ fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
         log: None,
     };
     let params = vec!["y".to_string(), "x".to_string()];
-    let kernel = CudaKernel::load(&context, "fetch", params, &image, Code::ptx(&image.ptx, None)).unwrap();
+    let kernel = CudaKernel::load(context, "fetch", params, &image, Code::ptx(&image.ptx, None)).unwrap();
     // Five rows of 64, each 16 halves apart from the next.
     let data: Vec<u8> = (0..5 * 80u16).flat_map(u16::to_ne_bytes).collect();
-    let x = CudaMemory::copy_of(&context, &data).unwrap();
-    let y = CudaMemory::zeroed(&context, 1024).unwrap();
+    let x = CudaMemory::copy_of(&stream, &data).unwrap();
+    let y = CudaMemory::zeroed(&stream, 1024).unwrap();
     let args = |offset: usize| {
         // SAFETY: five rows of the allocation, and 256 numbers of the other.
         let tensor = |elem, shape: &[usize], strides: &[i64], address, mutable| unsafe {
@@ -237,11 +241,11 @@ fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
         ]
     };
     let mut slots = [y.address() as u64];
-    let layout = kernel.layout(1, &args(0)).unwrap();
+    let layout = kernel.layout(&stream, 1, &args(0)).unwrap();
     // Elsewhere first, then twice, the second time with the map of the first.
     for offset in [16, 0, 0] {
         // SAFETY: the kernel writes 1024 bytes of `y`.
-        unsafe { kernel.launch(Stream::DEFAULT, &layout, &mut slots, &args(offset)) }.unwrap();
+        unsafe { kernel.launch(&stream, &layout, &mut slots, &args(offset)) }.unwrap();
     }
     let mut back = vec![0; 1024];
     y.read(0, &mut back).unwrap();
@@ -251,7 +255,7 @@ fn a_tensor_map_gives_swizzled_rows_and_zeros_outside() {
         let needed = if row < 3 { ((row + 2) * 80 + column) as u16 } else { 0 };
         assert_eq!(u16::from_ne_bytes([found[0], found[1]]), needed, "row {row}, column {column}");
     }
-    let e = kernel.layout(1, &args(2)).err().unwrap().to_string();
+    let e = kernel.layout(&stream, 1, &args(2)).err().unwrap().to_string();
     assert!(e.starts_with("fetch: 'x' cannot have a tensor map: its address 0x"), "{e}");
     assert_eq!(kernel.resources().unwrap().maps, 1);
 }
