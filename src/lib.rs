@@ -25,6 +25,8 @@ pub mod demo;
 pub mod files;
 pub mod kernels;
 pub mod progress;
+pub mod tune;
+pub mod tuned;
 
 pub use attention::{
     Answer, Array, BlockMask, Blocks, Config, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope,

@@ -8,6 +8,8 @@ pub trait Progress {
     fn step(&mut self);
     /// Something about the step that runs or has just been done.
     fn note(&mut self, _: &str) {}
+    /// How many of the steps are done, and what is best to know of the work now.
+    fn at(&mut self, _: usize, _: &str) {}
 }
 
 /// Nobody to tell.

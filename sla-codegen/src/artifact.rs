@@ -33,6 +33,44 @@ pub struct GpuImage {
     pub log: Option<DeviceLog>,
 }
 
+impl GpuImage {
+    /// A number that changes with the code and with what a launch does with it, and neither with places in the source nor with remarks. Two images
+    /// of one number run alike, where one assembler makes machine code of them.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fnv::default();
+        let mut debug = false;
+        for line in self.ptx.lines().map(str::trim) {
+            debug |= line.starts_with(".section") && line.contains(".debug_");
+            let silent = [".loc", ".file", "//"].iter().any(|start| line.starts_with(start));
+            if !debug && !silent {
+                hash.text(line);
+            }
+            debug &= line != "}";
+        }
+        let GpuImage { entry, threads, shared_bytes, maps, queue, grid, .. } = self;
+        hash.text(&format!("{entry} {threads} {shared_bytes} {maps:?} {queue} {grid:?}"));
+        hash.0
+    }
+}
+
+/// FNV-1a: the same number on every machine and for every release of the standard library.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// A text, and its end.
+    fn text(&mut self, text: &str) {
+        for byte in text.bytes().chain([0]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
 /// How many blocks of threads a launch starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GridKind {
@@ -53,4 +91,25 @@ pub struct TensorMap {
     pub param: usize,
     /// The box's extents, one per axis of the tensor, outermost first; the last is at most 128 bytes, of a row of f32 256 elements.
     pub extents: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(ptx: &str, threads: u32) -> GpuImage {
+        let (entry, ptx, grid) = ("k".to_owned(), ptx.to_owned(), GridKind::Programs);
+        GpuImage { entry, ptx, threads, shared_bytes: 0, maps: Vec::new(), queue: false, grid, log: None }
+    }
+
+    #[test]
+    fn fingerprints_are_of_code_and_not_of_places() {
+        let plain = image("ld.a;\nret;\n", 128).fingerprint();
+        let placed =
+            ".file 1 \"k.rs\"\n\t.loc 1 7 3\nld.a; \n// said\nret;\n.section .debug_abbrev\n{\n.b8 1\n}\n";
+        assert_eq!(image(placed, 128).fingerprint(), plain);
+        assert_ne!(image("ld.b;\nret;\n", 128).fingerprint(), plain);
+        assert_ne!(image("ld.a;\nret;\n", 256).fingerprint(), plain);
+        assert_ne!(image("ld.a;\nret;\n.section .debug_abbrev\n{\n}\nbra;\n", 128).fingerprint(), plain);
+    }
 }

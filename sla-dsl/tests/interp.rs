@@ -224,6 +224,7 @@ static DOUBLE: KernelDef = KernelDef {
     grid: |c| one_axis(l().div_ceil(c.int("B").into())),
     params: |_| vec![tensor("x", Elem::F32, &[l()], true)],
     require: &[],
+    tune: sla_dsl::lang::TuneSpace::NONE,
     body: |b, c| {
         let (n, block) = (c.int("B") as usize, b.int(c.int("B"), AT));
         let at = b.binary(OpCode::Mul, b.program_id(0, AT), block, AT);

@@ -40,6 +40,30 @@ fn cache_folder(chosen: Option<&OsStr>, user: Option<PathBuf>) -> Option<PathBuf
     }
 }
 
+/// Where records of tuning come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tuned {
+    /// Those that the program brings.
+    Own,
+    /// Nowhere: kernels run by their defaults.
+    Off,
+    /// A folder with a file for each architecture.
+    Folder(PathBuf),
+}
+
+/// Where records of tuning come from, by `SLA_TUNED`: a folder, or nowhere for `0` and `off`; without it they are the program's own.
+pub fn tuned() -> Tuned {
+    tuned_from(env::var_os("SLA_TUNED").as_deref())
+}
+
+fn tuned_from(chosen: Option<&OsStr>) -> Tuned {
+    match chosen {
+        Some(off) if off == "0" || off == "off" => Tuned::Off,
+        Some(folder) if !folder.is_empty() => Tuned::Folder(folder.into()),
+        _ => Tuned::Own,
+    }
+}
+
 /// Threads for programs of the host, from `SLA_THREADS` or `RAYON_NUM_THREADS`; one per core when neither holds a positive number.
 pub fn threads() -> usize {
     let number = |name| env::var(name).ok()?.trim().parse().ok().filter(|&n: &usize| n > 0);
@@ -103,6 +127,14 @@ mod tests {
         assert_eq!(folder(""), Some("/u/sla".into()));
         assert_eq!(folder("/mine"), Some("/mine".into()));
         assert_eq!((folder("0"), folder("off")), (None, None));
+    }
+
+    #[test]
+    fn records_are_the_program_s_own_unless_the_user_says_otherwise() {
+        let from = |text: &str| tuned_from(Some(OsStr::new(text)));
+        assert_eq!((tuned_from(None), from("")), (Tuned::Own, Tuned::Own));
+        assert_eq!((from("0"), from("off")), (Tuned::Off, Tuned::Off));
+        assert_eq!(from("mine"), Tuned::Folder("mine".into()));
     }
 
     #[test]

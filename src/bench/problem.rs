@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use sla_codegen::{Options, Target};
 use sla_dsl::ir::{Elem, Scalar};
-use sla_dsl::lang::{Const, Consts};
-use sla_dsl::launch::Arg;
+use sla_dsl::lang::Consts;
+use sla_dsl::launch::{Arg, Bound};
 use sla_runtime::{Device, DynTensor, Resources, RuntimeError};
 
 use super::case::{Case, Pass, Work};
-use super::choices::{Choice, choose};
+use super::choices::Choice;
 use super::inputs::normal;
 use super::lists::BlockLists;
 use super::shape::Shape;
 use super::steps::{Given, Step, steps};
 use super::whole::Whole;
+use crate::tuned::pick::pick;
 
 /// Inputs that cases of equal sizes share.
 pub struct Operands<'d> {
@@ -239,12 +240,20 @@ impl Problem {
 
     /// The constants of a kernel that follow from the case, and those of the table of choices.
     pub fn consts(&self, step: &Step, target: Option<Target>) -> (Consts, Choice) {
-        let choice = choose(&self.case.work, step.name, target);
-        let mut named = step.fixed(&self.case.work);
-        named.extend(choice.consts.iter().map(|&(name, n)| (name, Const::Int(n))));
-        let generics = step.kernel.generics.iter();
-        let chosen = generics.filter_map(|g| named.iter().find(|(name, _)| *name == g.name).copied());
-        (Consts::named(chosen), choice)
+        step.consts(&self.case.work, target)
+    }
+
+    /// Gives kernels that have a record of tuning its constants and options; tells which.
+    pub fn by_record(&mut self, prepared: &mut Prepared) -> Vec<bool> {
+        let (device, mut tuned) = (self.device.clone(), Vec::new());
+        for (step, prepared) in self.steps.iter().zip(prepared) {
+            let choice = pick(&device, step.kernel, &prepared.0, &self.args(step));
+            tuned.push(choice.is_some());
+            if let Some(choice) = choice {
+                *prepared = (*choice).clone();
+            }
+        }
+        tuned
     }
 
     /// Enqueues one solution: all kernels, or the operator's call.
@@ -270,6 +279,15 @@ impl Problem {
     fn launch_kernel(&mut self, step: &Step, consts: &Consts, options: &Options) -> Result<(), RuntimeError> {
         let device = self.device.clone();
         device.launch_with(step.kernel, consts, &self.args(step), options)
+    }
+
+    /// Checks a launch of one of the kernels with some constants.
+    ///
+    /// # Errors
+    /// Constants that the arguments do not fit.
+    pub fn bind(&mut self, step: usize, consts: &Consts) -> Result<Bound, RuntimeError> {
+        let step = &self.steps[step];
+        Ok(sla_dsl::launch::bind(step.kernel, consts, &self.args(step))?)
     }
 
     /// What a compiled kernel takes of a GPU.

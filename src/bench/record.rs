@@ -72,6 +72,8 @@ pub struct Part {
     pub kernel: &'static str,
     /// The kernel's constants.
     pub consts: String,
+    /// Whether it runs by a record of tuning.
+    pub tuned: bool,
     /// Floating-point operations that it does.
     pub flops: f64,
     /// What it takes of a GPU.

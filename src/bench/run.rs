@@ -24,6 +24,8 @@ pub struct Request {
     pub cases: Vec<Case>,
     /// Variants of each.
     pub variants: Vec<Variant>,
+    /// Whether kernels run by their records of tuning, where no variant is asked for.
+    pub tuned: bool,
     /// How much.
     pub plan: Plan,
     /// Determines inputs, lists and the tiles that are checked.
@@ -57,7 +59,7 @@ struct Entry {
 /// # Errors
 /// [`BenchError`]: a variant that no case has, before anything runs; a device that fails at something else than a kernel.
 pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> Result<Record, BenchError> {
-    let Request { cases, variants, plan, seed } = request;
+    let Request { cases, variants, tuned, plan, seed } = request;
     let plain = &[Variant::default()][..];
     let variants = if variants.is_empty() { plain } else { variants };
     progress.begin("inputs", cases.len());
@@ -70,7 +72,7 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     let mut chosen = Vec::new();
     for (at, problem) in problems.iter().enumerate() {
         for variant in variants {
-            chosen.push((at, variant, variant.apply(problem, &device.options())?));
+            chosen.push((at, variant, variant.apply(&problem.case, &device.options())?));
         }
     }
 
@@ -78,9 +80,14 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     let (mut rows, mut entries): (Vec<Row>, Vec<Entry>) = (Vec::new(), Vec::new());
     let mut right: Option<(usize, Expected)> = None;
     progress.begin("compiling and checking", chosen.len());
-    for (at, variant, prepared) in chosen {
+    for (at, variant, mut prepared) in chosen {
         let problem = &mut problems[at];
-        let mut row = plain_row(problem, variant, &prepared);
+        let by_record = if *tuned && *variant == Variant::default() {
+            problem.by_record(&mut prepared)
+        } else {
+            vec![false; prepared.len()]
+        };
+        let mut row = plain_row(problem, variant, &prepared, &by_record);
         // Told before it runs: a kernel may hang.
         progress.note(&format!("{} {}", row.case.name, row.variant));
         right = right.filter(|(of, _)| *of == at);
@@ -158,11 +165,12 @@ pub fn run(device: &Device, request: &Request, progress: &mut dyn Progress) -> R
     })
 }
 
-fn plain_row(problem: &Problem, variant: &Variant, prepared: &Prepared) -> Row {
-    let part = |(step, (consts, _)): (&Step, &(Consts, Options))| Part {
+fn plain_row(problem: &Problem, variant: &Variant, prepared: &Prepared, tuned: &[bool]) -> Row {
+    let part = |((step, (consts, _)), &tuned): ((&Step, &(Consts, Options)), &bool)| Part {
         name: step.name,
         kernel: step.kernel.name,
         consts: consts.to_string(),
+        tuned,
         flops: problem.step_flops(step),
         takes: None,
         ms: None,
@@ -174,7 +182,7 @@ fn plain_row(problem: &Problem, variant: &Variant, prepared: &Prepared) -> Row {
         variant: variant.to_string(),
         flops: problem.flops(),
         first_seconds: None,
-        parts: problem.steps.iter().zip(prepared).map(part).collect(),
+        parts: problem.steps.iter().zip(prepared).zip(tuned).map(part).collect(),
         errors: None,
         time: None,
         extra_bytes: None,

@@ -2,10 +2,12 @@
 //!
 //! Tensors are known by name; who makes them is [`super::problem`]'s business. The operator as a whole is not here: it has its own order.
 
+use sla_codegen::Target;
 use sla_dsl::ir::Elem;
-use sla_dsl::lang::{Const, KernelDef};
+use sla_dsl::lang::{Const, Consts, KernelDef};
 
 use super::case::{Pass, Work};
+use super::choices::{Choice, choose};
 use crate::kernels::block_sparse::sparse_fwd;
 use crate::kernels::delta::row_delta;
 use crate::kernels::flash::flash_fwd;
@@ -259,5 +261,14 @@ impl Step {
             size("BK", lists.bk);
         }
         named
+    }
+    /// The constants that follow from the work, and those of the table of choices.
+    pub fn consts(&self, work: &Work, target: Option<Target>) -> (Consts, Choice) {
+        let choice = choose(work, self.name, target);
+        let mut named = self.fixed(work);
+        named.extend(choice.consts.iter().map(|&(name, n)| (name, Const::Int(n))));
+        let generics = self.kernel.generics.iter();
+        let chosen = generics.filter_map(|g| named.iter().find(|(name, _)| *name == g.name).copied());
+        (Consts::named(chosen), choice)
     }
 }

@@ -48,6 +48,7 @@ impl fmt::Display for Record {
 impl Record {
     fn write_row(&self, row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match row.variant.as_str() {
+            "" if row.parts.iter().any(|part| part.tuned) => format!("{}, by its record", row.sizes),
             "" => row.sizes.clone(),
             variant => variant.to_owned(),
         };

@@ -75,6 +75,11 @@ impl Timer {
         Ok(Timer { device: device.clone(), scrubber: device.scrubber()?, plan })
     }
 
+    /// Measures from now on as much as another plan says.
+    pub fn replan(&mut self, plan: Plan) {
+        self.plan = plan;
+    }
+
     /// Roughly how long a launch takes, from the shortest of a few.
     ///
     /// # Errors

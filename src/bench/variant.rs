@@ -10,7 +10,9 @@ use sla_codegen::{Options, SettingError};
 use sla_dsl::lang::Const;
 use thiserror::Error;
 
-use super::problem::{Prepared, Problem};
+use super::case::Case;
+use super::problem::Prepared;
+use super::steps::steps;
 
 /// What is to be different; nothing, when it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,15 +74,15 @@ impl fmt::Display for Variant {
 }
 
 impl Variant {
-    /// The constants and options that each kernel of a problem is run with: those of the table of choices, changed by this.
+    /// The constants and options that each kernel of a case is run with: those of the table of choices, changed by this.
     ///
     /// # Errors
     /// [`VariantError`].
-    pub fn apply(&self, problem: &Problem, plain: &Options) -> Result<Prepared, VariantError> {
+    pub fn apply(&self, case: &Case, plain: &Options) -> Result<Prepared, VariantError> {
         let mut prepared = Prepared::new();
         let mut free: Vec<(&str, Vec<&str>)> = Vec::new();
-        for step in problem.steps {
-            let (consts, choice) = problem.consts(step, Some(plain.target));
+        for step in steps(&case.work, case.pass) {
+            let (consts, choice) = step.consts(&case.work, Some(plain.target));
             let mut options = plain.clone();
             for (name, value) in choice.settings {
                 options.set(name, value)?;
@@ -98,7 +100,7 @@ impl Variant {
                 steps.retain(|&i| free[i].1.contains(&name));
             }
             if steps.is_empty() {
-                let (case, found) = (problem.case.name, full.clone());
+                let (case, found) = (case.name, full.clone());
                 return Err(VariantError::Constant { case, found, needed: needed(&free) });
             }
             for i in steps {

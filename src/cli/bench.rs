@@ -53,6 +53,9 @@ pub struct Bench {
     /// repeated, and empty for the chosen ones.
     #[arg(long, value_name = "NAME=VALUE,...")]
     set: Vec<String>,
+    /// Run kernels by their defaults, whatever records of tuning there are. Variants always start from the defaults.
+    #[arg(long)]
+    untuned: bool,
     /// Turns of each kernel.
     #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     rounds: usize,
@@ -75,7 +78,7 @@ pub struct Bench {
 
 /// Sizes of a matrix product; clap would take a plain array for a list of options.
 #[derive(Clone, Copy)]
-struct Product([usize; 3]);
+pub(super) struct Product(pub [usize; 3]);
 
 /// Why nothing was measured, or not all.
 #[derive(Debug, Error)]
@@ -127,7 +130,7 @@ impl Bench {
             bursts: 5,
             rest: ms(if gpu { 150 } else { 0 }),
         };
-        let request = Request { cases, variants, plan, seed: self.seed };
+        let request = Request { cases, variants, tuned: !self.untuned, plan, seed: self.seed };
         let failed = |source| OperatorError::Failed { operator: device.name().to_string(), source };
         let mut bar = Bar::new();
         let mut record = bench::run(&device, &request, &mut bar).map_err(|error| match error {
@@ -158,17 +161,7 @@ impl Bench {
 
     /// The cases asked for, at the sizes asked for, each once.
     fn cases(&self, device: &Device) -> Vec<Case> {
-        let small = match device.name() {
-            DeviceName::Cuda(_) | DeviceName::Auto => Sizes::default(),
-            DeviceName::Cpu => Sizes { attention: Some([1, 1, 2048]), matmul: Some([512; 3]), dim: None },
-            DeviceName::Interp => Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None },
-        };
-        let given = self.shape.map(|s| ([s.batch, s.heads, s.length], s.dim));
-        let sizes = Sizes {
-            attention: given.map(|(sizes, _)| sizes).or(small.attention),
-            dim: given.map(|(_, dim)| dim),
-            matmul: self.matmul.map(|p| p.0).or(small.matmul),
-        };
+        let sizes = sizes(device, self.shape, self.matmul);
         let asked = match self.case.is_empty() {
             true => ALL
                 .iter()
@@ -187,7 +180,22 @@ impl Bench {
     }
 }
 
-fn known(name: &str) -> Result<Case, String> {
+/// The sizes asked for; without any those of the table on a GPU, and small ones elsewhere.
+pub(super) fn sizes(device: &Device, shape: Option<Shape>, matmul: Option<Product>) -> Sizes {
+    let small = match device.name() {
+        DeviceName::Cuda(_) | DeviceName::Auto => Sizes::default(),
+        DeviceName::Cpu => Sizes { attention: Some([1, 1, 2048]), matmul: Some([512; 3]), dim: None },
+        DeviceName::Interp => Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None },
+    };
+    Sizes {
+        attention: shape.map(|s| [s.batch, s.heads, s.length]).or(small.attention),
+        dim: shape.map(|s| s.dim),
+        matmul: matmul.map(|p| p.0).or(small.matmul),
+    }
+}
+
+/// The case of a name.
+pub(super) fn known(name: &str) -> Result<Case, String> {
     let names = || ALL.iter().map(|case| case.name);
     ALL.iter().copied().find(|case| case.name == name).ok_or_else(|| {
         let all: Vec<_> = names().collect();
@@ -195,7 +203,8 @@ fn known(name: &str) -> Result<Case, String> {
     })
 }
 
-fn product(text: &str) -> Result<Product, String> {
+/// Sizes of a matrix product.
+pub(super) fn product(text: &str) -> Result<Product, String> {
     let sizes = numbers(text).ok_or_else(|| format!("found `{text}`, needed three positive sizes M,N,K"))?;
     Ok(Product(sizes))
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::bench::BenchCliError;
 use super::cache::CacheError;
 use super::emit::EmitError;
+use super::tune::TuneCliError;
 use crate::attention::{ConfigError, InputError, OperatorError};
 use crate::files::FileError;
 
@@ -46,6 +47,9 @@ pub enum CliError {
     /// Kernels that cannot be measured.
     #[error(transparent)]
     Bench(#[from] BenchCliError),
+    /// Kernels that cannot be tuned.
+    #[error(transparent)]
+    Tune(#[from] TuneCliError),
     /// Compiled kernels on disk that cannot be shown or removed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -89,6 +93,7 @@ impl CliError {
     /// 2 when the user can mend it, 1 when a back end failed or is wrong.
     pub fn status(&self) -> u8 {
         match self {
+            CliError::Tune(error) if error.is_a_failure() => 1,
             CliError::Operator(OperatorError::Failed { .. })
             | CliError::Bench(BenchCliError::Failed { .. })
             | CliError::Make { .. }

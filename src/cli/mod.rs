@@ -11,6 +11,8 @@ mod explain;
 mod nearest;
 mod progress;
 mod report;
+mod tune;
+mod tune_worker;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -43,6 +45,11 @@ enum Command {
     Emit(emit::Emit),
     /// Say what a kernel is made of on a GPU.
     Explain(explain::Explain),
+    /// Find out how kernels are run best, and keep it.
+    Tune(tune::Tune),
+    /// Measure for `tune`.
+    #[command(hide = true)]
+    TuneWorker(tune_worker::TuneWorker),
 }
 
 /// Parses the command line and runs the command: status 0 when it is done, 2 for an error of the user's, 1 for another.
@@ -55,6 +62,8 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Demo(demo) }) => demo.run(),
         Ok(Cli { command: Command::Emit(emit) }) => emit.run(),
         Ok(Cli { command: Command::Explain(explain) }) => explain.run(),
+        Ok(Cli { command: Command::Tune(tune) }) => tune.run(),
+        Ok(Cli { command: Command::TuneWorker(worker) }) => worker.run(),
         Err(error) if error::is_help(&error) => error.exit(),
         Err(error) => Err(CliError::usage(&error)),
     };

@@ -46,6 +46,11 @@ impl Progress for Bar {
         self.bar.inc(1);
     }
 
+    fn at(&mut self, steps: usize, text: &str) {
+        self.bar.set_position(steps as u64);
+        self.bar.set_message(text.to_owned());
+    }
+
     fn note(&mut self, text: &str) {
         self.bar.println(text);
         if self.plain {

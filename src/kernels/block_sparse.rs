@@ -5,7 +5,20 @@ use sla_dsl::prelude::*;
 /// Softmax attention over the key blocks that `index[b, h, m, ..count[b, h, m]]` names; the sparse part of SLA.
 ///
 /// Indices are in `0..LK.div_ceil(BK)`, distinct, in any order. A row without entries stores zeros and an `lse` of `-inf`.
-#[kernel(dims(B, H, LQ, LK, W), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(
+    dims(B, H, LQ, LK, W),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+    tune(
+        stages in [2, 3, 4, 5],
+        groups in [1, 2],
+        order in [static, queue],
+        pair in [true, false],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        schedule in [self, baseline],
+        key(LQ, LK),
+    ),
+)]
 pub fn sparse_fwd<T: Float, const BQ: usize, const BK: usize, const D: usize>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,

@@ -8,7 +8,21 @@ use sla_dsl::prelude::*;
 /// Attention of every query over every key (`CAUSAL`: over keys at or before its own place).
 ///
 /// `scale` multiplies the logits, usually `1/√D`.
-#[kernel(dims(B, H, LQ, LK), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(
+    dims(B, H, LQ, LK),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+    tune(
+        BQ in [64, 128, 192],
+        BK in [64, 80, 96, 128, 176],
+        stages in [2, 3, 4],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        schedule in [self, baseline],
+        key(LQ, LK),
+    ),
+)]
 pub fn flash_fwd<T: Float, const BQ: usize, const BK: usize, const D: usize, const CAUSAL: bool>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,

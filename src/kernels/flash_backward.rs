@@ -7,7 +7,20 @@
 use sla_dsl::prelude::*;
 
 /// `grad_q` for dense attention.
-#[kernel(dims(B, H, LQ, LK), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+#[kernel(
+    dims(B, H, LQ, LK),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+    tune(
+        BQ in [64, 128, 192],
+        BK in [32, 64, 80, 96, 128],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        key(LQ, LK),
+    ),
+)]
 pub fn flash_bwd_dq<T: Float, const BQ: usize, const BK: usize, const D: usize>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
@@ -36,7 +49,20 @@ pub fn flash_bwd_dq<T: Float, const BQ: usize, const BK: usize, const D: usize>(
 }
 
 /// `grad_k` and `grad_v` for dense attention.
-#[kernel(dims(B, H, LQ, LK), grid(n in LK.div_ceil(BK), h in H, b in B))]
+#[kernel(
+    dims(B, H, LQ, LK),
+    grid(n in LK.div_ceil(BK), h in H, b in B),
+    tune(
+        BQ in [32, 64, 80, 128],
+        BK in [64, 128, 192],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        key(LQ, LK),
+    ),
+)]
 pub fn flash_bwd_dkdv<T: Float, const BQ: usize, const BK: usize, const D: usize>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,

@@ -129,6 +129,15 @@ pub fn sla_bwd_state<
     dims(B, H, LQ, LK, W, SM),
     require(P <= 2, BK % SUB == 0),
     grid(m in LQ.div_ceil(BQ), h in H, b in B),
+    tune(
+        SUB in [32, 64, 128],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        key(LQ, LK),
+    ),
 )]
 pub fn sla_bwd_dq<
     T: Float,
@@ -293,6 +302,15 @@ pub fn sla_bwd_linear<
     dims(B, H, LQ, LK, W),
     require(BQ % SUB == 0),
     grid(n in LK.div_ceil(BK), h in H, b in B),
+    tune(
+        SUB in [32, 64, 128],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        key(LQ, LK),
+    ),
 )]
 pub fn sla_bwd_dkdv<
     T: Float,

@@ -2,6 +2,7 @@
 //! nothing from a registry, so that it builds where nothing is installed and can install the rest. It compiles no
 //! kernels: that is the `sla` program.
 
+mod autotune;
 mod chroot_check;
 mod command;
 mod demo;
@@ -18,6 +19,7 @@ const USAGE: &str = "\
 cargo xtask setup               install what is missing: Debian packages, ptxas and nvdisasm
 cargo xtask demo [ARGS]         setup, then `sla demo` (into out/demo)
 cargo xtask test [ARGS]         setup, then every test of the workspace; ARGS go to `cargo test`
+cargo xtask autotune KERNEL...  setup, then `sla tune`; its options, such as --arch and --shape, may follow
 cargo xtask tidy                the house rules that a program can check
 cargo xtask chroot-check DIR    prove `demo` and `test` in an empty Debian 12 made in DIR; see --help there";
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(&root()).map(drop),
         "demo" => demo::run(&root(), &rest),
         "test" => test::run(&root(), &rest),
+        "autotune" => autotune::run(&root(), &rest),
         "tidy" => tidy::run(&root()),
         "chroot-check" => chroot_check::run(&root(), &rest),
         "" | "help" | "--help" | "-h" => {

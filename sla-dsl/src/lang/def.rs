@@ -2,6 +2,7 @@
 //!
 //! Building is a function of constants and [`Facts`]; nothing here compiles or launches.
 
+use super::TuneSpace;
 use crate::diag::{Diagnostic, Diagnostics, Loc};
 use crate::ir::{Builder, Elem, Facts, GridAxis, Kernel, Param, verify};
 use std::borrow::Cow;
@@ -128,6 +129,8 @@ pub struct KernelDef {
     pub params: fn(&Consts) -> Vec<Param>,
     /// Conditions of launch.
     pub require: &'static [Require],
+    /// What a tuner may try.
+    pub tune: TuneSpace,
     /// Writes the body.
     pub body: fn(&Builder, &Consts),
 }

@@ -12,6 +12,7 @@ mod infer;
 mod math;
 mod reduce;
 mod softmax;
+mod tune;
 mod value;
 mod view;
 
@@ -23,5 +24,6 @@ pub use infer::{ArgPat, ElemPat, GenericArgs, Infer, Tiles, checked};
 pub use math::*;
 pub use reduce::*;
 pub use softmax::OnlineSoftmax;
+pub use tune::{TuneAxis, TuneSpace};
 pub use value::{Assign, Either, Join, Konst, Opd, Operand, Promote, Val, assign, join, konst, promote};
 pub use view::*;

@@ -41,6 +41,7 @@ static DEF: KernelDef = KernelDef {
     grid,
     params,
     require: &[Require { text: "LQ <= LK", holds: |_, dim| Some(dim("LQ")? <= dim("LK")?) }],
+    tune: crate::lang::TuneSpace::NONE,
     body: |b, _| {
         // The second question is only asked once the first was answered with yes.
         if b.is_even(&d("LQ"), 64) {
@@ -219,6 +220,7 @@ fn a_dim_that_nothing_determines_is_refused() {
         grid: |_| Vec::new(),
         params: |_| vec![tensor("x", Elem::F32, vec![d("L").mul(2.into())], false)],
         require: &[],
+        tune: crate::lang::TuneSpace::NONE,
         body: |_, _| {},
         name: "lost",
         doc: "",
@@ -367,6 +369,7 @@ fn no_part_of_a_size_is_negative() {
         },
         params: |_| vec![tensor("x", Elem::F32, vec![d("L")], false)],
         require: &[],
+        tune: crate::lang::TuneSpace::NONE,
         body: |_, _| {},
         name: "short",
         doc: "",

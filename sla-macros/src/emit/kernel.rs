@@ -74,6 +74,7 @@ fn definition(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
         })
     });
     let require = require::table(k, errors);
+    let tune = tune(k);
     let body = body(k, errors);
     let signature = docs::signature(k);
     quote! {
@@ -97,10 +98,20 @@ fn definition(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {
                 grid: __grid,
                 params: __params,
                 require: #require,
+                tune: #tune,
                 body: __body,
             }
         };
     }
+}
+
+fn tune(k: &KernelFn) -> TokenStream {
+    let axes = k.attr.tune.axes.iter().map(|axis| {
+        let (name, values) = (axis.name.to_string(), axis.values.iter().map(|(value, _)| value));
+        quote!(::sla_dsl::lang::TuneAxis { name: #name, values: &[#(#values),*] })
+    });
+    let key = k.attr.tune.key.iter().map(|dim| dim.to_string());
+    quote!(::sla_dsl::lang::TuneSpace { axes: &[#(#axes),*], key: &[#(#key),*] })
 }
 
 fn body(k: &KernelFn, errors: &mut Vec<syn::Error>) -> TokenStream {

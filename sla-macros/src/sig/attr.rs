@@ -1,5 +1,6 @@
-//! The arguments of `#[kernel(...)]`: dims, require, grid.
+//! The arguments of `#[kernel(...)]`: dims, require, grid, tune.
 
+use super::tune::{Tune, TuneEntry};
 use super::{Dim, Errors};
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
@@ -34,6 +35,8 @@ pub struct KernelAttr {
     pub require: Vec<Require>,
     /// Program ids, fastest first.
     pub grid: Vec<GridAxis>,
+    /// What a tuner may try.
+    pub tune: Tune,
 }
 
 struct GridEntry {
@@ -115,9 +118,13 @@ impl Clause {
                     }
                 }
             }
+            "tune" => {
+                let entries = self.list::<TuneEntry>(errors);
+                attr.tune.extend(entries);
+            }
             other => errors.push(syn::Error::new(
                 self.name.span(),
-                format!("`{other}` is not known here; write dims(..), require(..) or grid(..)"),
+                format!("`{other}` is not known here; write dims(..), require(..), grid(..) or tune(..)"),
             )),
         }
     }

@@ -128,6 +128,7 @@ impl KernelFn {
     pub fn parse(attr: TokenStream, item: ItemFn, errors: &mut Errors) -> KernelFn {
         let attr = KernelAttr::parse(attr, item.sig.ident.span(), errors);
         let sig = Sig::parse(&item.sig, &[], errors);
+        attr.tune.check(&sig.generics, &attr.dims, errors);
         for p in &sig.params {
             if matches!(p.ty, Ty::Scalar(ElemTy::Generic(_))) {
                 errors.push(syn::Error::new(

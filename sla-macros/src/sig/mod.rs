@@ -6,6 +6,7 @@
 mod attr;
 mod dim;
 mod func;
+mod tune;
 mod ty;
 
 pub use attr::{KernelAttr, Require};

@@ -20,6 +20,7 @@ static DEF: KernelDef = KernelDef {
         vec![Param { name: "x".into(), kind, memory: MemFacts::default() }]
     },
     require: &[],
+    tune: sla_dsl::lang::TuneSpace::NONE,
     body: |b, _| {
         b.is_even(&DimExpr::name("L"), 8);
     },

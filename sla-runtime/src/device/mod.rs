@@ -242,11 +242,22 @@ impl Device {
         args: &[Arg<'_>],
         options: &Options,
     ) -> Result<Option<Resources>, RuntimeError> {
+        self.prepare(kernel, consts, &bind(kernel, consts, args)?, options)
+    }
+
+    /// As [`Device::resources`], for a launch that has been checked already: several threads can prepare several kernels at a time.
+    ///
+    /// # Errors
+    /// As [`Device::launch_with`].
+    pub fn prepare(
+        &self,
+        kernel: &'static KernelDef,
+        consts: &Consts,
+        bound: &Bound,
+        options: &Options,
+    ) -> Result<Option<Resources>, RuntimeError> {
         match &self.0 {
-            Kind::Cuda(d) => {
-                let bound = bind(kernel, consts, args)?;
-                d.resources(kernel, consts, &bound, options).map(Some)
-            }
+            Kind::Cuda(d) => d.resources(kernel, consts, bound, options).map(Some),
             _ => Ok(None),
         }
     }

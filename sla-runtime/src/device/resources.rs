@@ -21,4 +21,8 @@ pub struct Resources {
     pub maps: usize,
     /// What ptxas said; `None` where the driver assembled it.
     pub report: Option<Report>,
+    /// [`GpuImage::fingerprint`](sla_codegen::GpuImage::fingerprint) of what the compiler made.
+    pub fingerprint: u64,
+    /// The version of ptxas, as it signed the code; `None` where the driver assembled it.
+    pub assembler: Option<String>,
 }

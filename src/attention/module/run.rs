@@ -3,17 +3,19 @@
 use sla_codegen::Options;
 use sla_dsl::ir::{Elem, Scalar};
 use sla_dsl::lang::{Const, Consts, KernelDef};
-use sla_dsl::launch::{Arg, Launcher};
+use sla_dsl::launch::Arg;
 use sla_runtime::{Device, DynTensor, RuntimeError};
 
-/// Runs a kernel. Of `consts`, those that the kernel has no generic for are left out, and the rest put in its order.
+use crate::tuned::pick;
+
+/// Runs a kernel, by its record of tuning where it has one. Of `consts`, those that the kernel has no generic for are left out, and the rest put in its order.
 pub(super) fn run(
     device: &Device,
     kernel: &'static KernelDef,
     consts: &[(&'static str, Const)],
     args: &[Arg<'_>],
 ) -> Result<(), RuntimeError> {
-    device.launch(kernel, &chosen(kernel, consts), args)
+    pick::launch(device, kernel, &chosen(kernel, consts), args)
 }
 
 /// The same with so many warps a program on a GPU's baseline, if it says so.

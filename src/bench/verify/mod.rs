@@ -241,7 +241,7 @@ mod tests {
         let mut problem = Problem::new(case, &mut Operands::new(&device, 3)).unwrap();
         problem.start().unwrap();
         let right = expected(&problem, 3).unwrap();
-        let prepared: Prepared = Variant::default().apply(&problem, &device.options()).unwrap();
+        let prepared: Prepared = Variant::default().apply(&case, &device.options()).unwrap();
         let first = problem.steps[0].writes().next().unwrap();
         let wrong = compare(&problem, &right).unwrap_err();
         assert!(matches!(wrong, Wrong::Unwritten { what, row: 0 } if what == first), "{name}: {wrong}");

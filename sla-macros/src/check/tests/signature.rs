@@ -99,3 +99,39 @@ fn mutable_parameters_belong_to_the_caller() {
         &["`m` belongs to the caller with shape [M, 1], this assigns [M, N]"],
     );
 }
+
+#[test]
+fn what_is_tuned_must_be_of_the_kernel() {
+    let head = "fn f<T: Float, const A: usize, const C: bool>(x: &Tensor<T, { [N] }>) {}";
+    let expect_tune = |tune: &str, messages: &[&str]| {
+        expect(&format!("#[kernel(dims(N), grid(i in N), tune({tune}))] {head}"), messages);
+    };
+    expect_tune(
+        "A in [64, 128], C in [true, false], stages in [2, 3], order in [static, queue], key(N)",
+        &[],
+    );
+    expect_tune(
+        "«D» in [64]",
+        &["`D` is no constant of this kernel; settings of the compiler have small letters"],
+    );
+    expect_tune("«T» in [bf16]", &["`T` is an element type, which is the caller's choice"]);
+    expect_tune(
+        "A in [64, «0», «many»], C in [«1»]",
+        &[
+            "`0` is no value of `A`, needed a positive whole number",
+            "`many` is no value of `A`, needed a positive whole number",
+            "`1` is no value of `C`, needed true or false",
+        ],
+    );
+    expect_tune("A in [64], «A» in [128]", &["`A` is to be tuned twice"]);
+    expect_tune("stages in [2, «2»]", &["`2` is a value of `stages` already"]);
+    expect_tune("«stages» in []", &["`stages` has no values to try: `stages in [1, 2]`"]);
+    expect_tune("stages in [«2.5»]", &["a value to try is a whole number, true, false or a name"]);
+    expect_tune(
+        "key(N, «A», «M»)",
+        &[
+            "`A` is a constant; those that are not tuned always belong to the key",
+            "`M` is no dim of this kernel",
+        ],
+    );
+}

@@ -34,6 +34,17 @@ impl Code {
     }
 }
 
+/// The version that ptxas leaves in its code; nothing in PTX.
+pub(super) fn assembler(code: &[u8]) -> Option<String> {
+    const BEFORE: &[u8] = b"Cuda compilation tools, release ";
+    let code = code.starts_with(b"\x7fELF").then_some(code)?;
+    let at = code.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let text: Vec<u8> =
+        code[at..].iter().copied().take_while(|b| (b' '..=b'~').contains(b)).take(40).collect();
+    let text = String::from_utf8(text).ok()?;
+    Some(text.rsplit_once('V').map_or(text.clone(), |(_, version)| version.to_owned()))
+}
+
 /// Whether machine code for an architecture runs on a GPU: the same generation and no newer; exactly the same for the `a` architectures.
 fn runs_on(arch: Arch, (major, minor): (u32, u32)) -> bool {
     match arch {
@@ -83,5 +94,11 @@ mod tests {
         let code = Code::best(PTX, Arch::Sm80, (8, 6), &tools);
         assert!(code.bytes.starts_with(b"\x7fELF"), "{:?}", code.refused);
         assert_eq!(code.report.map(|r| (r.spill_stores, r.notes.len())), Some((0, 0)));
+        let version = assembler(&code.bytes).unwrap();
+        assert!(
+            version.split('.').count() == 3 && version.split('.').all(|n| n.parse::<u32>().is_ok()),
+            "{version}"
+        );
+        assert_eq!(assembler(b"Cuda compilation tools, release 13.0, V13.0.88"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! A kernel loaded on a GPU: from code and an image's facts to something that can be launched.
 
-use super::code::Code;
+use super::code::{Code, assembler};
 use super::maps::{self, Description, MapRefusal, RecentMaps};
 use super::{CudaContext, CudaError, CudaMemory, CudaStream};
 use crate::device::Resources;
@@ -32,6 +32,8 @@ pub(super) struct CudaKernel {
     draws: bool,
     recent: RecentMaps,
     report: Option<Report>,
+    fingerprint: u64,
+    assembler: Option<String>,
     log: Option<DeviceLog>,
     name: &'static str,
     params: Vec<String>,
@@ -74,6 +76,7 @@ impl CudaKernel {
         }
         let loading = |e| CudaError::driver(format!("{name}: loading"), e);
         context.enter().map_err(loading)?;
+        let signed = assembler(&code.bytes);
         let (module, report) = load_code(name, code, &image.ptx)?;
         let mut kernel = CudaKernel {
             context: context.clone(),
@@ -85,7 +88,9 @@ impl CudaKernel {
             maps: image.maps.clone(),
             draws: image.queue,
             recent: RecentMaps::default(),
+            assembler: signed.filter(|_| report.is_some()),
             report,
+            fingerprint: image.fingerprint(),
             log: image.log.clone(),
             name,
             params,
@@ -154,6 +159,8 @@ impl CudaKernel {
                 persistent: matches!(self.grid, GridKind::Persistent { .. }),
                 maps: self.maps.len(),
                 report: self.report.clone(),
+                fingerprint: self.fingerprint,
+                assembler: self.assembler.clone(),
             })
         };
         read().map_err(|e| CudaError::driver(format!("{}: asking for its resources", self.name), e))

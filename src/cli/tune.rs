@@ -1,0 +1,323 @@
+//! `sla tune`: kernels tuned on a device, and what was best kept in a file. How it is done is [`crate::tune`]'s business.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+use sla_codegen::{Arch, Target};
+use sla_runtime::{Device, DeviceName};
+use thiserror::Error;
+
+use super::bench::{Product, known, product, sizes};
+use super::error::CliError;
+use super::nearest;
+use super::progress::Bar;
+use crate::attention::run::open;
+use crate::bench::case::Case;
+use crate::bench::cases::ALL;
+use crate::bench::shape::Shape;
+use crate::tune::hands::{Hands, Limits};
+use crate::tune::job::Job;
+use crate::tune::search::{Budget, SearchError, shown};
+use crate::tune::worker::ServeError;
+use crate::tune::{TuneError, tune};
+use crate::tuned::record::{Entry, RecordError, Records};
+
+/// Find out how kernels are run best, and keep it.
+///
+/// A kernel declares beside itself what may be varied: constants in capitals, settings of the compiler in small letters (see --list). Starting from the
+/// default, candidates are pruned, compiled side by side, checked against float64 and only then timed; those that fail, are wrong or hang are rows with their
+/// reasons. The best two are timed in turns with the default at the end. The winner goes to DIR/ARCH.json, everything that is known of candidates to a journal in
+/// DIR/journal as it becomes known: the same command goes on where an interrupted one stopped.
+#[derive(Args)]
+pub struct Tune {
+    /// The kernels; without any, those of the cases.
+    kernel: Vec<String>,
+    /// List the kernels that can be tuned, with their spaces and the cases that run them.
+    #[arg(long)]
+    list: bool,
+    /// The cases whose problem is solved (`sla bench --list`); without any, the first that runs the kernel.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = known)]
+    case: Vec<Case>,
+    /// Other sizes of attention; may be repeated, for a record each.
+    #[arg(long, value_name = "B,H,L,D")]
+    shape: Vec<Shape>,
+    /// Other sizes of the matrix product; may be repeated.
+    #[arg(long, value_name = "M,N,K", value_parser = product)]
+    matmul: Vec<Product>,
+    /// Where to run: auto, cpu, cuda, cuda:N or interp.
+    #[arg(long, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
+    /// Seconds for each kernel and problem, compilation and the last run of the best among them.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    budget: u64,
+    /// Seconds after which a candidate that runs and gives no answer is killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    limit: u64,
+    /// Milliseconds of timed launches of a candidate; four times as many in each round of the last run.
+    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    turn: u64,
+    /// Rounds of the last run.
+    #[arg(long, default_value_t = 8, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    rounds: usize,
+    /// The folder of records and journals.
+    #[arg(long, value_name = "DIR", default_value = "tuned")]
+    out: PathBuf,
+    /// Begin anew, whatever an interrupted search left.
+    #[arg(long)]
+    fresh: bool,
+    /// Determines inputs, lists and the tiles that are checked.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=u64::from(u32::MAX)))]
+    seed: u64,
+}
+
+/// Why kernels were not tuned.
+#[derive(Debug, Error)]
+pub enum TuneCliError {
+    /// No such kernel, or one without a space.
+    #[error("kernel `{found}` has nothing to tune; those that have are {}{}", tunable().join(", "), nearest::hint(found, tunable()))]
+    Kernel {
+        /// The name given.
+        found: String,
+    },
+    /// A case that does not run a kernel.
+    #[error("no case given runs {kernel}; it is run by {}", cases_of(kernel).join(", "))]
+    Case {
+        /// The kernel.
+        kernel: String,
+    },
+    /// Nothing to do.
+    #[error("needed a kernel or --case; kernels that can be tuned are {}", tunable().join(", "))]
+    Nothing,
+    /// A kernel that the case does not have.
+    #[error("the case has {kernels} kernels, there is no number {found}")]
+    Index {
+        /// The number given.
+        found: usize,
+        /// How many there are.
+        kernels: usize,
+    },
+    /// A folder that cannot be made.
+    #[error("cannot make {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// This program cannot be found, to start it again.
+    #[error("the program cannot find itself: {0}")]
+    Program(std::io::Error),
+    /// A search that failed.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
+    /// Records that cannot be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The process that measures.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl TuneCliError {
+    /// Whether something failed that the user did not ask wrongly for.
+    pub fn is_a_failure(&self) -> bool {
+        match self {
+            TuneCliError::Tune(TuneError::Search(error)) => !matches!(error, SearchError::Journal(_)),
+            TuneCliError::Tune(_) | TuneCliError::Serve(_) | TuneCliError::Program(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Tune {
+    /// Tunes, keeps and prints.
+    ///
+    /// # Errors
+    /// [`CliError`]; what was tuned before is kept.
+    pub fn run(self) -> Result<(), CliError> {
+        if self.list {
+            // A closed standard output takes nothing from the work.
+            let _ = std::io::stdout().write_all(list().as_bytes());
+            return Ok(());
+        }
+        let chosen = self.cases()?;
+        let device = open(self.device)?;
+        let jobs = self.jobs(&device, &chosen);
+        let (name, target) = (device.name(), device.target());
+        // Whoever measures has the device to itself.
+        drop(device);
+        std::fs::create_dir_all(&self.out)
+            .map_err(|source| TuneCliError::Folder { path: self.out.clone(), source })?;
+        let arch = target.map_or("interp".to_owned(), |target| target.to_string());
+        let path = Records::place(&self.out, &arch);
+        let mut records = Records::read(&path, &arch).map_err(TuneCliError::from)?;
+        // Whether it can be written is known before anything is measured.
+        records.write(&path).map_err(TuneCliError::from)?;
+        let program = std::env::current_exe().map_err(TuneCliError::Program)?;
+        for (job, size) in &jobs {
+            let mut bar = Bar::new();
+            let (arguments, program) = (self.arguments(job, name, size), program.clone());
+            let start = move || {
+                let mut command = Command::new(&program);
+                command.args(&arguments);
+                command
+            };
+            let mut hands = Hands::new(start, self.limits());
+            let (journals, compiler) = (self.out.join("journal"), sla_codegen::toolchain());
+            let outcome = tune(job, &mut hands, &journals, self.fresh, &compiler, self.budget(), &mut bar);
+            let (entry, _) = outcome.map_err(TuneCliError::from)?;
+            drop(bar);
+            let _ = std::io::stdout().write_all(told(&entry).as_bytes());
+            // Somebody else may have written it meanwhile.
+            records = Records::read(&path, &arch).map_err(TuneCliError::from)?;
+            records.insert(entry);
+            records.write(&path).map_err(TuneCliError::from)?;
+        }
+        let _ = writeln!(std::io::stdout(), "{} in {}", count(jobs.len(), "record"), path.display());
+        Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        let run = Duration::from_secs(self.limit);
+        Limits { ready: Duration::from_secs(120).max(run), make: Duration::from_secs(60).max(run), run }
+    }
+
+    fn budget(&self) -> Budget {
+        let all = Duration::from_secs(self.budget);
+        Budget { all, turn: self.turn, final_turn: 4 * self.turn, rounds: self.rounds }
+    }
+
+    /// Cases with the kernel that is tuned in each, where one is named.
+    fn cases(&self) -> Result<Vec<(Case, Option<&str>)>, TuneCliError> {
+        let mut chosen = Vec::new();
+        for kernel in &self.kernel {
+            let Some(first) = cases_of(kernel).first().copied() else {
+                return Err(TuneCliError::Kernel { found: kernel.clone() });
+            };
+            let runs = |case: &&Case| cases_of(kernel).contains(&case.name);
+            let given: Vec<Case> = match self.case.is_empty() {
+                true => ALL.iter().filter(|case| case.name == first).copied().collect(),
+                false => self.case.iter().filter(runs).copied().collect(),
+            };
+            if given.is_empty() {
+                return Err(TuneCliError::Case { kernel: kernel.clone() });
+            }
+            chosen.extend(given.into_iter().map(|case| (case, Some(kernel.as_str()))));
+        }
+        if self.kernel.is_empty() {
+            chosen.extend(self.case.iter().map(|case| (*case, None)));
+        }
+        if chosen.is_empty() { Err(TuneCliError::Nothing) } else { Ok(chosen) }
+    }
+
+    /// What is tuned: every case at every size, and how the sizes are told to another process.
+    fn jobs(&self, device: &Device, chosen: &[(Case, Option<&str>)]) -> Vec<(Job, Vec<String>)> {
+        let mut jobs: Vec<(Job, Vec<String>)> = Vec::new();
+        for (case, kernel) in chosen {
+            let several: Vec<(Option<Shape>, Option<Product>)> = match case.work.shape() {
+                Some(_) => self.shape.iter().map(|shape| (Some(*shape), None)).collect(),
+                None => self.matmul.iter().map(|product| (None, Some(*product))).collect(),
+            };
+            let plain = [(None, None)];
+            for &(shape, matmul) in if several.is_empty() { &plain[..] } else { &several } {
+                let at = case.at(&sizes(device, shape, matmul));
+                let mut size = Vec::new();
+                if let Some(Shape { batch, heads, length, dim }) = shape {
+                    size.extend(["--shape".to_owned(), format!("{batch},{heads},{length},{dim}")]);
+                }
+                if let Some(Product([m, n, k])) = matmul {
+                    size.extend(["--matmul".to_owned(), format!("{m},{n},{k}")]);
+                }
+                for job in Job::of(at, device.target()) {
+                    let asked = kernel.is_none_or(|kernel| job.def().name == kernel);
+                    let same = |(other, _): &(Job, Vec<String>)| {
+                        other.key() == job.key() && other.def().name == job.def().name
+                    };
+                    if asked && !jobs.iter().any(same) {
+                        jobs.push((job, size.clone()));
+                    }
+                }
+            }
+        }
+        jobs
+    }
+
+    fn arguments(&self, job: &Job, device: DeviceName, size: &[String]) -> Vec<String> {
+        let mut all: Vec<String> = ["tune-worker", "--case", job.case.name].map(str::to_owned).to_vec();
+        all.extend(["--index".to_owned(), job.index.to_string()]);
+        all.extend(["--device".to_owned(), device.to_string()]);
+        all.extend(["--seed".to_owned(), self.seed.to_string()]);
+        all.extend_from_slice(size);
+        all
+    }
+}
+
+/// The cases that run a kernel which has a space.
+fn cases_of(kernel: &str) -> Vec<&'static str> {
+    let gpu = Some(Target::Cuda(Arch::Sm90a));
+    let runs = |case: &&Case| Job::of(**case, gpu).iter().any(|job| job.def().name == kernel);
+    ALL.iter().filter(runs).map(|case| case.name).collect()
+}
+
+/// The kernels that have a space.
+fn tunable() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for case in ALL {
+        for job in Job::of(*case, Some(Target::Cuda(Arch::Sm90a))) {
+            if !names.contains(&job.def().name) {
+                names.push(job.def().name);
+            }
+        }
+    }
+    names
+}
+
+/// Each kernel with its axes.
+fn list() -> String {
+    let mut text = String::new();
+    for kernel in tunable() {
+        let cases = cases_of(kernel);
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{kernel:<16} {}", cases.join(", "));
+        let entry = crate::kernels::find(kernel);
+        for axis in entry.iter().flat_map(|entry| entry.def.tune.axes) {
+            let _ = writeln!(text, "    {:<20} {}", axis.name, axis.values.join(", "));
+        }
+    }
+    text
+}
+
+/// What came of a search, for people.
+fn told(entry: &Entry) -> String {
+    let Entry { kernel, key, ms, default_ms, margin, seconds, .. } = entry;
+    let consts = entry.consts.iter().map(|(name, value)| format!("{name}={value}"));
+    let settings = entry.settings.iter().map(|(name, value)| format!("{name}={value}"));
+    let winner = consts.chain(settings).collect::<Vec<_>>().join(",");
+    let mut text = format!("{kernel} {key}\n");
+    let line = match margin {
+        margin if *margin > 0.0 => {
+            format!(
+                "  best    {ms:>9.4} ms  {winner}, {:.1} % faster than the default ({default_ms:.4} ms)",
+                100.0 * margin
+            )
+        }
+        _ => format!("  best    {ms:>9.4} ms  the default: nothing that was tried is faster"),
+    };
+    let _ = writeln!(text, "{line}");
+    if let Some(next) = &entry.runner_up {
+        let _ = writeln!(text, "  next    {:>9.4} ms  {}", next.ms, shown(&next.set));
+    }
+    let counts: Vec<String> =
+        entry.candidates.iter().map(|(fate, n)| format!("{n} {}", fate.replace('_', " "))).collect();
+    let around = if entry.exhausted { ", every neighbour of the best looked at" } else { "" };
+    let _ = writeln!(text, "  {} in {seconds:.0} s{around}", counts.join(", "));
+    text
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

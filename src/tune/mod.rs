@@ -1,0 +1,17 @@
+//! Tuning: for a kernel at some sizes ([`job`]) the candidates of its space ([`space`]) are pruned ([`prune`]), compiled, checked and timed by a process
+//! that may fail ([`worker`], watched by [`hands`]), one neighbour after the other ([`search`]); what is known is in a journal ([`journal`]), and what was best in
+//! a record ([`crate::tuned`]), which launches ask.
+//!
+//! What a case is, how it is checked and how it is timed is [`crate::bench`]'s business; the command line is not here.
+
+pub mod hands;
+pub mod job;
+pub mod journal;
+pub mod prune;
+mod run;
+pub mod search;
+pub mod space;
+pub mod wire;
+pub mod worker;
+
+pub use run::{TuneError, tune};
