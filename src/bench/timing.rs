@@ -217,7 +217,11 @@ mod tests {
         assert_eq!((turn.samples.len(), bursts.samples.len(), launches), (3, 2, 2 + 1 + 3 + 2));
         assert!(turn.samples.iter().chain(&bursts.samples).all(|&ms| (3.0..1e3).contains(&ms)));
         assert!(turn.to - turn.from >= 3 * pause);
-        let calls = timer.calls(|| Ok(sleep(pause))).unwrap();
+        let slow = || {
+            sleep(pause);
+            Ok(())
+        };
+        let calls = timer.calls(slow).unwrap();
         assert_eq!((calls.us.len(), calls.launches), (CALLS, None));
         assert!(calls.us.iter().all(|&us| us >= 3e3));
     }

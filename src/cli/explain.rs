@@ -48,7 +48,8 @@ impl Explain {
     }
 }
 
-fn arch(text: &str) -> Result<Arch, String> {
+/// A GPU's architecture by name.
+pub(super) fn arch(text: &str) -> Result<Arch, String> {
     match emit::target(text)? {
         Target::Cuda(arch) => Ok(arch),
         Target::Cpu => Err("found cpu, needed a GPU: the host's programs have no roles".to_owned()),

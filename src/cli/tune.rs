@@ -19,6 +19,7 @@ use crate::attention::run::open;
 use crate::bench::case::Case;
 use crate::bench::cases::ALL;
 use crate::bench::shape::Shape;
+use crate::tune::check::check;
 use crate::tune::hands::{Hands, Limits};
 use crate::tune::job::Job;
 use crate::tune::search::{Budget, SearchError, shown};
@@ -66,6 +67,12 @@ pub struct Tune {
     /// The folder of records and journals.
     #[arg(long, value_name = "DIR", default_value = "tuned")]
     out: PathBuf,
+    /// Say of each record in DIR/ARCH.json whether it still holds: what it would run is compiled and compared with what was measured. Needs no GPU.
+    #[arg(long, conflicts_with = "list")]
+    check: bool,
+    /// The architecture whose records are checked.
+    #[arg(long, default_value = "sm_90a", value_parser = super::explain::arch)]
+    arch: Arch,
     /// Begin anew, whatever an interrupted search left.
     #[arg(long)]
     fresh: bool,
@@ -108,6 +115,16 @@ pub enum TuneCliError {
         /// Why.
         source: std::io::Error,
     },
+    /// Records that no longer hold.
+    #[error("{stale} of {records} in {} no longer hold and are not used; `sla tune KERNEL` on a GPU measures again", path.display())]
+    Stale {
+        /// How many.
+        stale: usize,
+        /// Of how many.
+        records: usize,
+        /// Where.
+        path: PathBuf,
+    },
     /// This program cannot be found, to start it again.
     #[error("the program cannot find itself: {0}")]
     Program(std::io::Error),
@@ -127,7 +144,10 @@ impl TuneCliError {
     pub fn is_a_failure(&self) -> bool {
         match self {
             TuneCliError::Tune(TuneError::Search(error)) => !matches!(error, SearchError::Journal(_)),
-            TuneCliError::Tune(_) | TuneCliError::Serve(_) | TuneCliError::Program(_) => true,
+            TuneCliError::Tune(_)
+            | TuneCliError::Serve(_)
+            | TuneCliError::Program(_)
+            | TuneCliError::Stale { .. } => true,
             _ => false,
         }
     }
@@ -143,6 +163,9 @@ impl Tune {
             // A closed standard output takes nothing from the work.
             let _ = std::io::stdout().write_all(list().as_bytes());
             return Ok(());
+        }
+        if self.check {
+            return Ok(self.check()?);
         }
         let chosen = self.cases()?;
         let device = open(self.device)?;
@@ -179,6 +202,27 @@ impl Tune {
         }
         let _ = writeln!(std::io::stdout(), "{} in {}", count(jobs.len(), "record"), path.display());
         Ok(())
+    }
+
+    /// A line for each record.
+    fn check(&self) -> Result<(), TuneCliError> {
+        let path = Records::place(&self.out, self.arch.name());
+        let records = Records::read(&path, self.arch.name())?;
+        let mut stale = 0;
+        for entry in &records.entries {
+            let said = match check(entry, self.arch) {
+                Ok(()) => "holds".to_owned(),
+                Err(why) => {
+                    stale += 1;
+                    format!("is stale: {why}")
+                }
+            };
+            let _ = writeln!(std::io::stdout(), "{} {} {said}", entry.kernel, entry.key);
+        }
+        match stale {
+            0 => Ok(()),
+            _ => Err(TuneCliError::Stale { stale, records: records.entries.len(), path }),
+        }
     }
 
     fn limits(&self) -> Limits {

@@ -19,6 +19,7 @@ use sla_dsl::prelude::*;
         order in [static, queue],
         ctas_per_sm in [1, 2],
         held_in_registers in [true, false],
+        ping_pong in [true, false],
         schedule in [self, baseline],
         key(LQ, LK),
     ),

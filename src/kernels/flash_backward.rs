@@ -18,6 +18,7 @@ use sla_dsl::prelude::*;
         order in [static, queue],
         ctas_per_sm in [1, 2],
         held_in_registers in [true, false],
+        ping_pong in [true, false],
         key(LQ, LK),
     ),
 )]
@@ -60,6 +61,7 @@ pub fn flash_bwd_dq<T: Float, const BQ: usize, const BK: usize, const D: usize>(
         order in [static, queue],
         ctas_per_sm in [1, 2],
         held_in_registers in [true, false],
+        ping_pong in [true, false],
         key(LQ, LK),
     ),
 )]

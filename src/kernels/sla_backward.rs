@@ -136,6 +136,7 @@ pub fn sla_bwd_state<
         order in [static, queue],
         ctas_per_sm in [1, 2],
         held_in_registers in [true, false],
+        ping_pong in [true, false],
         key(LQ, LK),
     ),
 )]
@@ -309,6 +310,7 @@ pub fn sla_bwd_linear<
         order in [static, queue],
         ctas_per_sm in [1, 2],
         held_in_registers in [true, false],
+        ping_pong in [true, false],
         key(LQ, LK),
     ),
 )]

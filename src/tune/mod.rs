@@ -4,6 +4,7 @@
 //!
 //! What a case is, how it is checked and how it is timed is [`crate::bench`]'s business; the command line is not here.
 
+pub mod check;
 pub mod hands;
 pub mod job;
 pub mod journal;

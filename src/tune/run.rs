@@ -73,7 +73,7 @@ fn entry(job: &Job, found: &Found, about: About, compiler: &str) -> Result<Entry
     let (consts, _) = job.prepared(&best.set, &job.plain())?;
     let tuned = |name: &str| job.def().tune.axes.iter().any(|axis| axis.name == name);
     let consts = consts.0.iter().filter(|(name, _)| tuned(name)).filter_map(|(name, value)| match value {
-        Const::Int(n) => Some((name.clone(), *n)),
+        Const::Int(n) => Some((name.to_string(), *n)),
         _ => None,
     });
     let pairs = best.set.split(',').filter_map(|pair| pair.split_once('='));

@@ -138,8 +138,8 @@ impl<'s> Search<'s> {
         self.progress.begin(self.job.def().name, self.budget.all.as_secs() as usize);
         self.hands.about()?;
         let default = self.space.default_candidate();
-        self.judge(&[default.clone()])?;
-        let mut best = default.clone();
+        self.judge(std::slice::from_ref(&default))?;
+        let mut best = default;
         if self.ms(&best).is_none() {
             let reason = self.row(&best).and_then(|row| row.fate.reason()).unwrap_or_default();
             return Err(SearchError::Default { kernel: self.job.def().name, reason });

@@ -21,7 +21,7 @@ impl Key {
         let fixed = consts.0.iter().filter(|(name, _)| !tuned(name));
         let size = |name: &&'static str| Some(((*name).to_owned(), rounded(dim(name)?)));
         Key {
-            consts: fixed.map(|(name, value)| (name.clone(), value.to_string())).collect(),
+            consts: fixed.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             sizes: def.tune.key.iter().filter_map(size).collect(),
         }
     }

@@ -18,7 +18,7 @@ use super::made::{Made, code};
 use super::record::{Entry, RecordError, Records, fingerprint};
 
 /// The records that this program brings, by architecture.
-const OWN: &[(&str, &str)] = &[("sm_90a", include_str!("../../tuned/sm_90a.json"))];
+pub(crate) const OWN: &[(&str, &str)] = &[("sm_90a", include_str!("../../tuned/sm_90a.json"))];
 
 /// Constants and options of a launch.
 pub type Choice = (Consts, Options);
@@ -152,7 +152,7 @@ fn chosen(entry: &Entry, kernel: &KernelDef, consts: &Consts, options: &Options)
     }
     let (mut consts, mut options) = (consts.clone(), options.clone());
     for (name, value) in &mut consts.0 {
-        if let Some(tuned) = entry.consts.get(name) {
+        if let Some(tuned) = entry.consts.get(name.as_ref()) {
             *value = Const::Int(*tuned);
         }
     }
@@ -163,7 +163,7 @@ fn chosen(entry: &Entry, kernel: &KernelDef, consts: &Consts, options: &Options)
 }
 
 /// Whether a record is of this code.
-fn holds(entry: &Entry, made: &Made) -> Result<(), Stale> {
+pub(crate) fn holds(entry: &Entry, made: &Made) -> Result<(), Stale> {
     if made.ptxas != entry.made.ptxas {
         let name = |ptxas: &Option<String>| ptxas.clone().unwrap_or_else(|| "the driver".to_owned());
         return Err(Stale::Assembler { then: name(&entry.made.ptxas), now: name(&made.ptxas) });
