@@ -84,6 +84,18 @@ impl Space {
         all
     }
 
+    /// For each value in which a candidate differs from the default, the candidate that differs in it alone.
+    pub fn alone(&self, of: &Candidate) -> Vec<Candidate> {
+        let changed = of.0.iter().enumerate().filter(|(_, value)| value.is_some());
+        changed
+            .map(|(i, value)| {
+                let mut one = self.default_candidate();
+                one.0[i] = *value;
+                one
+            })
+            .collect()
+    }
+
     /// Names and values that differ from the default's.
     pub fn pairs(&self, of: &Candidate) -> Vec<(&'static str, &'static str)> {
         let pair = |(axis, value): (&Axis, &Option<usize>)| value.map(|i| (axis.name, axis.values[i]));
@@ -145,5 +157,7 @@ mod tests {
         let at = gpu.nearest(100).pop().unwrap();
         let names: Vec<String> = gpu.neighbours(&at).iter().map(|c| gpu.name(c)).collect();
         assert_eq!(names, ["dq.stages=3", "dq.BQ=64,dq.stages=2", "dq.BQ=64"]);
+        let alone: Vec<String> = gpu.alone(&at).iter().map(|c| gpu.name(c)).collect();
+        assert_eq!(alone, ["dq.BQ=64", "dq.stages=3"]);
     }
 }
