@@ -6,7 +6,7 @@ use sla_codegen::Target;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::{Const, Consts, KernelDef};
 
-use super::case::{Pass, Work};
+use super::case::{Case, Pass, Work};
 use super::choices::{Choice, choose};
 use crate::kernels::block_sparse::sparse_fwd;
 use crate::kernels::delta::row_delta;
@@ -222,6 +222,11 @@ pub fn steps(work: &Work, pass: Pass, fused: bool) -> &'static [Step] {
         (Work::Matmul(_), _) => MATMUL,
         (Work::Module(..), _) => &[],
     }
+}
+
+/// The kernels of a case.
+pub fn steps_of(case: &Case) -> &'static [Step] {
+    steps(&case.work, case.pass, case.fused)
 }
 
 impl Step {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::case::Case;
 use super::problem::Prepared;
-use super::steps::steps;
+use super::steps::steps_of;
 
 /// What is to be different; nothing, when it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Variant {
     pub fn apply(&self, case: &Case, plain: &Options) -> Result<Prepared, VariantError> {
         let mut prepared = Prepared::new();
         let mut free: Vec<(&str, Vec<&str>)> = Vec::new();
-        for step in steps(&case.work, case.pass) {
+        for step in steps_of(case) {
             let (consts, choice) = step.consts(&case.work, Some(plain.target));
             let mut options = plain.clone();
             for (name, value) in choice.settings {

@@ -9,7 +9,7 @@ use super::tune::TuneCliError;
 use crate::attention::run::open;
 use crate::bench::case::Case;
 use crate::bench::shape::Shape;
-use crate::bench::steps::steps;
+use crate::bench::steps::steps_of;
 use crate::tune::job::Job;
 use crate::tune::worker::serve;
 
@@ -39,7 +39,7 @@ impl TuneWorker {
     pub fn run(self) -> Result<(), CliError> {
         let device = open(self.device)?;
         let case = self.case.at(&sizes(&device, self.shape, self.matmul));
-        let kernels = steps(&case.work, case.pass).len();
+        let kernels = steps_of(&case).len();
         if self.index >= kernels {
             return Err(TuneCliError::Index { found: self.index, kernels }.into());
         }

@@ -27,7 +27,21 @@ pub fn scale_sums<T: Float, const BQ: usize, const D: usize>(
 }
 
 /// `grad_k`, `grad_v`, and what is added to `sum_q`, for dense attention.
-#[kernel(dims(B, H, LQ, LK), grid(n in LK.div_ceil(BK), h in H, b in B))]
+#[kernel(
+    dims(B, H, LQ, LK),
+    grid(n in LK.div_ceil(BK), h in H, b in B),
+    tune(
+        BQ in [32, 64, 128],
+        BK in [64, 128, 192],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        ping_pong in [true, false],
+        key(LQ, LK),
+    ),
+)]
 pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usize>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
@@ -69,6 +83,16 @@ pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usiz
     dims(B, H, LQ, LK, W),
     require(BQ % SUB == 0),
     grid(n in LK.div_ceil(BK), h in H, b in B),
+    tune(
+        SUB in [32, 64, 128],
+        stages in [2, 3],
+        groups in [1, 2],
+        order in [static, queue],
+        ctas_per_sm in [1, 2],
+        held_in_registers in [true, false],
+        ping_pong in [true, false],
+        key(LQ, LK),
+    ),
 )]
 pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: usize, const D: usize>(
     q: &Tensor<T, { [B, H, LQ, D] }>,

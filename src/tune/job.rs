@@ -7,7 +7,7 @@ use sla_dsl::lang::{Consts, KernelDef};
 
 use super::space::{Candidate, Space};
 use crate::bench::case::{Case, Work};
-use crate::bench::steps::{Given, Step, steps};
+use crate::bench::steps::{Given, Step, steps_of};
 use crate::bench::variant::{Variant, VariantError};
 use crate::tuned::Key;
 
@@ -25,13 +25,13 @@ pub struct Job {
 impl Job {
     /// Every kernel of a case that has a space on a target.
     pub fn of(case: Case, target: Option<Target>) -> Vec<Job> {
-        let all = (0..steps(&case.work, case.pass).len()).map(|index| Job { case, index, target });
+        let all = (0..steps_of(&case).len()).map(|index| Job { case, index, target });
         all.filter(|job| job.space().size() > 1).collect()
     }
 
     /// The kernel's place among those of the case.
     pub fn step(&self) -> &'static Step {
-        &steps(&self.case.work, self.case.pass)[self.index]
+        &steps_of(&self.case)[self.index]
     }
 
     /// The kernel.
@@ -42,7 +42,7 @@ impl Job {
     /// The candidates.
     pub fn space(&self) -> Space {
         let step = self.step();
-        let several = steps(&self.case.work, self.case.pass).len() > 1;
+        let several = steps_of(&self.case).len() > 1;
         let before = if several { format!("{}.", step.name) } else { String::new() };
         let (_, choice) = step.consts(&self.case.work, self.target);
         Space::new(&step.kernel.tune, &choice, self.target, &before)
@@ -157,10 +157,12 @@ mod tests {
         let needed = [
             "flash_bwd_dkdv",
             "flash_bwd_dq",
+            "flash_bwd_fused",
             "flash_fwd",
             "matmul",
             "sla_bwd_dkdv",
             "sla_bwd_dq",
+            "sparse_bwd_fused",
             "sparse_fwd",
         ];
         assert_eq!(kernels, needed);
