@@ -57,6 +57,7 @@ fn gradients_are_scheduled() {
         ("dkdv_64_d128", 4, 4),
         ("dkdv_128_d128", 4, 4),
         ("fused_128_d128", 4, 5),
+        ("sparse_fused_128_d128", 4, 5),
         ("sparse_dq_128_d128", 4, 6),
         ("sparse_dkdv_64_d128", 4, 4),
         // One more after the loop; sums that the kernel adds to what it finds.

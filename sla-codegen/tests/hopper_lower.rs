@@ -146,6 +146,7 @@ fn products_that_are_added_become_machine_code() {
         assert_eq!(ptx.matches(what).count(), count, "{what} in {ptx}");
     }
     assert_eq!(image.maps.iter().filter(|m| m.extents == [1, 1, 64, 32]).count(), 1, "{:?}", image.maps);
+    machine_code("sparse_fused_128_d128", &forced(ScheduleKind::Roles));
 }
 
 #[test]

@@ -62,12 +62,12 @@ pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usiz
     let lse = lse.at(b, h).blocks::<BQ>();
     let delta = delta.at(b, h).blocks::<BQ>();
     let c = scale * LOG2E;
+    // Keys past the end have no weight: `dQ` sums over them, and `2^-lse` may be infinite.
+    let past = full::<f32>([BK, 1], 0.0).mask_rows(keys, n, INF);
     let mut dk = zeros::<f32>([BK, D]);
     let mut dv = zeros::<f32>([BK, D]);
     for i in 0..q.len() {
-        // Keys past the end have no weight: `dQ` sums over them, and `2^-lse` may be infinite.
-        let s = (dot(kt, q[i].t()) * c).mask_rows(keys, n, -INF);
-        let p = exp2(s - lse[i].unsqueeze(0));
+        let p = exp2(dot(kt, q[i].t()) * c - past - lse[i].unsqueeze(0));
         dv += dot(p.cast::<T>(), g[i]);
         let ds = (p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0))).cast::<T>();
         let dq = dot(ds.t(), kt);
@@ -117,6 +117,8 @@ pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: u
     let delta = delta.at(b, h).blocks::<SUB>();
     let list = index.at(b, h, n);
     let c = scale * LOG2E;
+    // Keys past the end have no weight: `dQ` sums over them, and `2^-lse` may be infinite.
+    let past = full::<f32>([BK, 1], 0.0).mask_rows(keys, n, INF);
     let mut dk = zeros::<f32>([BK, D]);
     let mut dv = zeros::<f32>([BK, D]);
     for t in 0..count.at(b, h, n).load() * (BQ / SUB) {
@@ -131,8 +133,7 @@ pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: u
         if BQ > SUB {
             l = select(exists, l, INF);
         }
-        let s = (dot(kt, q[i].t()) * c).mask_rows(keys, n, -INF);
-        let p = exp2(s - l);
+        let p = exp2(dot(kt, q[i].t()) * c - past - l);
         dv += dot(p.cast::<T>(), g[i]);
         let ds = (p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0))).cast::<T>();
         let dq = dot(ds.t(), kt);

@@ -6,7 +6,7 @@
 //! each other, and a tile in registers is as large as any other. The result leaves through shared memory too, added by the hardware there and then.
 
 use super::consumer::Consumer;
-use super::plan::{Copier, RingPlan};
+use super::plan::{Copier, Plan, RingPlan};
 use super::shape::{Finder, Found, Product, Shape, Source, Staged};
 use super::writer::Writer;
 use crate::analysis::{dot_operand, dot_size};
@@ -108,8 +108,37 @@ impl Finder<'_> {
 }
 
 /// The places in rings of a consumer's streams and, behind them, of its shared tiles.
-pub(super) fn split<'a>(shape: &Shape, at: &'a [Value]) -> (&'a [Value], &'a [Value]) {
+fn split<'a>(shape: &Shape, at: &'a [Value]) -> (&'a [Value], &'a [Value]) {
     at.split_at(shape.streams.len())
+}
+
+/// How many places in rings of streams and shared tiles a consumer carries. With products that are added a step uses a stage of each ring, from first to last:
+/// one place does for all rings of as many stages, and leaves a thread registers.
+pub(super) fn places(shape: &Shape, plan: &Plan) -> usize {
+    match shape.added.len() {
+        0 => shape.streams.len(),
+        _ if plan.stages() == STAGES => 1,
+        _ => 2,
+    }
+}
+
+/// Those for each stream and, behind them, for each shared tile.
+pub(super) fn spread(shape: &Shape, carried: &[Value]) -> Vec<Value> {
+    let (Some(&of_streams), Some(&of_shared)) = (carried.first(), carried.last()) else { return Vec::new() };
+    if shape.added.is_empty() {
+        return carried.to_vec();
+    }
+    let shared = shape.added.iter().map(|_| of_shared);
+    shape.streams.iter().map(|_| of_streams).chain(shared).collect()
+}
+
+/// What is carried, of the places after a step.
+pub(super) fn gather(shape: &Shape, plan: &Plan, at: &[Value]) -> Vec<Value> {
+    match (shape.added.len(), places(shape, plan)) {
+        (0, _) => at.to_vec(),
+        (_, 1) => at[..1].to_vec(),
+        _ => vec![at[0], at[at.len() - 1]],
+    }
 }
 
 impl Consumer<'_> {

@@ -21,7 +21,7 @@ pub fn write(w: &mut Writer<'_>, shape: &Shape, rings: &Rings, plan: &Plan) {
     let warps = 4 * shape.warpgroups;
     w.role("compute", (plan.consumer_warp, warps, plan.groups), plan.consumer_registers, |w| {
         let init: Vec<Value> =
-            (0..rings.residents.len() + rings.streams.len() + rings.shared.len()).map(|_| start(w)).collect();
+            (0..rings.residents.len() + added::places(shape, plan)).map(|_| start(w)).collect();
         let parts = Parts::new(w.tile, shape);
         // Only a block of threads that runs many programs has a next one to look at.
         let ahead = match plan.copier {
@@ -78,7 +78,8 @@ impl Consumer<'_> {
         let own = self.plan.copier == Copier::Consumer;
         if own {
             self.shape.scalars.iter().chain(&self.shape.last_scalars).for_each(|&op| w.copy(op));
-            self.fill_first(w, added::split(self.shape, flowing).0);
+            let at = added::spread(self.shape, flowing);
+            self.fill_first(w, &at[..self.shape.streams.len()]);
         }
         let mut staged: HashSet<Value> = HashSet::new();
         for (i, r) in self.shape.residents.iter().enumerate().filter(|(_, r)| !r.last) {

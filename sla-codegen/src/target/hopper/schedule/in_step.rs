@@ -15,6 +15,7 @@
 //! ```
 //! Other warpgroups run while this one waits. No product is in flight from one step to the next.
 
+use super::added;
 use super::consumer::Consumer;
 use super::parts::reads;
 use super::shape::{Product, Source};
@@ -93,6 +94,7 @@ impl Loop<'_, '_> {
         let carried: Vec<Value> = init.iter().chain(flowing).copied().collect();
         let open = w.begin_for(lo, self.hi, self.step, &carried);
         let (slots, at) = open.carried.split_at(init.len());
+        let at = &added::spread(c.shape, at)[..];
         w.known.insert(self.args[0], open.counter);
         w.known.extend(self.args[1..].iter().copied().zip(slots.iter().copied()));
         let result = |w: &Writer<'_>, op: OpId| w.tile.op(op).results[0];
@@ -146,7 +148,8 @@ impl Loop<'_, '_> {
         let rest: Vec<usize> = all.into_iter().filter(|i| !flight.given.contains(i)).collect();
         c.release(w, &rest, at, ahead.as_ref());
         let mut next: Vec<Value> = c.parts.yields.iter().map(|&v| w.get(v)).collect();
-        next.extend(c.advance(w, at));
+        let after = c.advance(w, at);
+        next.extend(added::gather(c.shape, c.plan, &after));
         let mut results = w.end_for(open, &next);
         c.release_residents(w, |_| true);
         let ends = results.split_off(init.len());

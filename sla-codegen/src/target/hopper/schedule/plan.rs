@@ -241,7 +241,9 @@ impl Plan {
         let held_stages = if twice { 2 } else { 1 };
         let launched = |threads: usize| (REGISTERS / (threads * ctas_per_sm)).min(255) / 8 * 8;
         let bare = warpgroups == 1 && (own || overlapped <= launched(192));
-        let least = if groups > 1 || lines { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
+        // With products that are added, consumers take all registers that there are.
+        let shared = groups > 1 || lines && added.is_empty();
+        let least = if shared { FEWEST_OF_SHARED } else { FEWEST_OF_PRODUCERS };
         let (producer_registers, consumer_registers) = registers(warpgroups, ctas_per_sm as u32, least, bare);
         let (may, others) = match consumer_registers {
             0 => (launched(if own { 128 } else { 192 }), FEWEST_OTHERS_AS_LAUNCHED),
