@@ -19,12 +19,18 @@
 //! ```
 
 pub mod attention;
+#[cfg(feature = "program")]
 pub mod bench;
+#[cfg(feature = "program")]
 pub mod cli;
+#[cfg(feature = "program")]
 pub mod demo;
 pub mod files;
 pub mod kernels;
+#[cfg(feature = "program")]
 pub mod progress;
+pub mod shipped;
+#[cfg(feature = "program")]
 pub mod tune;
 pub mod tuned;
 
@@ -32,6 +38,9 @@ pub use attention::{
     Answer, Array, BlockMask, Blocks, Config, Dtype, FeatureMap, Forced, Inputs, Operator, Request, Scope,
     Share, run,
 };
+#[cfg(feature = "compile")]
+pub use sla_codegen::snapshot;
+pub use sla_codegen::{Arch, Options, Stage, Target};
 pub use sla_runtime::{Device, DeviceName, DynTensor, Tensor};
 
 /// The example of the README is tested like any other.

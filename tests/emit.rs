@@ -89,6 +89,45 @@ fn a_kernel_is_dumped_after_every_pass_and_at_every_stage() {
 }
 
 #[test]
+fn a_text_changed_by_hand_goes_on_from_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = ["--target", "sm_80"];
+    let go_on = |from: &str, stage: &str| {
+        let (status, stdout, stderr) =
+            emit(dir.path(), &[&["--from", from, "--stage", stage], &target[..]].concat());
+        assert_eq!((status, stderr.as_str()), (0, ""), "{from} {stage}");
+        stdout
+    };
+    for stage in ["tile", "mlir", "ptx"] {
+        let file = format!("vector_add.{stage}");
+        let arguments = [&["vector_add", "--stage", stage, "--out", &file], &target[..]].concat();
+        assert_eq!(emit(dir.path(), &arguments).0, 0);
+    }
+    let ptx = go_on("vector_add.ptx", "ptx");
+    for from in ["vector_add.tile", "vector_add.mlir"] {
+        assert_eq!(go_on(from, "ptx"), ptx, "{from}");
+    }
+    let place = dir.path().join("vector_add.tile");
+    let text = std::fs::read_to_string(&place).unwrap();
+    std::fs::write(&place, text.replace("= add ", "= sub ")).unwrap();
+    assert!(
+        go_on("vector_add.tile", "ptx").contains("sub.f32")
+            || go_on("vector_add.tile", "ptx").contains("sub.rn.f32")
+    );
+    refuses(&["--from", "x.txt"], &["--from x.txt", ".tile, .mlir or .ptx"]);
+    refuses(&["--from", "absent.ptx"], &["cannot read absent.ptx"]);
+}
+
+#[test]
+fn machine_code_has_the_lines_of_the_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["vector_add", "--target", "sm_90a", "--stage", "ptx", "--set", "lines=true"];
+    let (status, stdout, stderr) = emit(dir.path(), &arguments);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("src/kernels/vector_add.rs") && stdout.contains("\t.loc\t"), "{stdout}");
+}
+
+#[test]
 fn kernels_that_are_launched_are_dumped_where_the_environment_says() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sla"));

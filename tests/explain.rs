@@ -69,3 +69,14 @@ fn what_cannot_be_explained_is_refused_in_one_line() {
         assert!(stderr.contains(part), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn the_assembler_is_named_with_what_is_known_against_it() {
+    let (_, stdout, _) = explain(&["vector_add"]);
+    let Some(line) = stdout.lines().find(|l| l.starts_with("assembler ")) else {
+        assert!(stdout.contains("there is no ptxas"), "{stdout}");
+        return eprintln!("skipped: no ptxas; `cargo xtask setup` installs it");
+    };
+    let known = line.contains("ptxas 13.0.");
+    assert_eq!(line.contains("; known of it: "), known, "{line}");
+}

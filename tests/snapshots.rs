@@ -5,7 +5,7 @@
 
 use sla::kernels;
 use sla_codegen::ptxas::{assemble, hopper_gate};
-use sla_codegen::{Arch, Options, ScheduleKind, Stage, Target, Tools, emit};
+use sla_codegen::{Arch, Options, ScheduleKind, Stage, Target, snapshot};
 use sla_dsl::lang::Const;
 
 const ARCHS: [Arch; 2] = [Arch::Sm80, Arch::Sm90a];
@@ -16,10 +16,9 @@ fn text(kernel: &str, target: Target, stage: Stage) -> String {
 
 fn text_with(kernel: &str, consts: &[(&str, Const)], options: &Options, stage: Stage) -> String {
     let entry = kernels::find(kernel).unwrap();
-    let built = entry.kernel(&entry.consts_with(consts), false).unwrap();
-    let bytes = emit(&built, options, &Tools::default(), stage);
-    let target = options.target;
-    String::from_utf8(bytes.unwrap_or_else(|e| panic!("{kernel} {target} {stage}: {e}"))).unwrap()
+    let consts = entry.consts_with(consts);
+    let text = snapshot(|facts| entry.def.build(&consts, facts), options.clone(), stage);
+    text.unwrap_or_else(|e| panic!("{kernel} {} {stage}: {e}", options.target))
 }
 
 fn matches(name: &str, text: &str) {

@@ -1,11 +1,13 @@
 //! What compilation yields.
 
+use crate::DeviceLog;
+#[cfg(feature = "llvm")]
 use crate::target::cpu::HostFunction;
-use crate::target::nvptx::DeviceLog;
 
 /// A compiled kernel. Its arguments are those of [`sla_dsl::ir::Kernel::abi`].
 pub enum Artifact {
     /// Code in this process.
+    #[cfg(feature = "llvm")]
     Host(HostFunction),
     /// An image for a GPU.
     Gpu(GpuImage),

@@ -9,6 +9,9 @@ pub enum CodegenError {
     /// The IR is malformed: a mistake of whoever made it, reported with places.
     #[error("{0}")]
     Invalid(#[from] Diagnostics),
+    /// A text that is no kernel.
+    #[error("{0}")]
+    Text(#[from] sla_dsl::ir::ParseErrors),
     /// The target cannot run this kernel: an op or a size it does not support, or a resource it does not have.
     #[error("{target} cannot run this kernel: {diagnostic}")]
     Unsupported {
@@ -34,6 +37,16 @@ pub enum CodegenError {
         target: String,
         /// The stage.
         stage: crate::Stage,
+    },
+    /// A snapshot of a text that is not the same everywhere was asked for.
+    #[error("stage `{stage}` of {target} has no snapshot: {why}")]
+    NoSnapshot {
+        /// The target's name.
+        target: String,
+        /// The stage.
+        stage: crate::Stage,
+        /// What it depends on.
+        why: &'static str,
     },
     /// An external tool is missing or failed.
     #[error("{0}")]

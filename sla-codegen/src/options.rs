@@ -35,6 +35,15 @@ impl Arch {
             Arch::Sm120a => "sm_120a",
         }
     }
+
+    /// Dynamic shared memory that one program may have on its GPUs, in bytes. Code for sm_80 also runs on GPUs that have 99 KiB only.
+    pub const fn shared_bytes(self) -> u32 {
+        match self {
+            Arch::Sm80 => 163 * 1024,
+            Arch::Sm89 | Arch::Sm120a => 99 * 1024,
+            Arch::Sm90a | Arch::Sm100a => 227 * 1024,
+        }
+    }
 }
 
 /// What a kernel is compiled for.
@@ -159,6 +168,8 @@ pub struct Options {
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
     /// Code is then that of the baseline schedule.
     pub checks: bool,
+    /// On a GPU, whether instructions know their lines in the Rust source, down to SASS. The instructions are the same.
+    pub lines: bool,
 }
 
 impl Options {
@@ -178,7 +189,14 @@ impl Options {
             ping_pong: None,
             reference_max: true,
             checks: false,
+            lines: false,
         }
+    }
+}
+
+impl From<Target> for Options {
+    fn from(target: Target) -> Options {
+        Options::new(target)
     }
 }
 

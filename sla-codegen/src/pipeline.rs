@@ -77,3 +77,29 @@ pub fn emit(
         Target::Cuda(arch) => nvptx::emit(&kernel, arch, options, tools, stage),
     }
 }
+
+/// As [`emit`], from a text that somebody has changed by hand: a kernel's tile IR, or what a GPU target made of one, MLIR or PTX, of the stage `from`.
+/// `name` is that of its kernel.
+///
+/// # Errors
+/// As [`emit`]; also a stage that nothing starts from, or one that is before it.
+pub fn emit_from(
+    name: &str,
+    text: &str,
+    from: Stage,
+    options: &Options,
+    tools: &Tools,
+    stage: Stage,
+) -> Result<Vec<u8>, CodegenError> {
+    let none = || CodegenError::NoStage {
+        target: format!("a text of stage `{from}` for {}", options.target),
+        stage,
+    };
+    match (from, options.target) {
+        (Stage::Tile, _) => emit(&sla_dsl::ir::parse(text)?, options, tools, stage),
+        (Stage::Mlir | Stage::Ptx, Target::Cuda(arch)) if stage >= from => {
+            nvptx::emit_from(name, text, from, arch, tools, stage)
+        }
+        _ => Err(none()),
+    }
+}

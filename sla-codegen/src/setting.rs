@@ -2,58 +2,97 @@
 //!
 //! A new field of the options gets a row in [`SETTINGS`], and with it the command line has it.
 
-use crate::{Options, ProgramOrder, ScheduleKind};
+use crate::{Options, ProgramOrder, ScheduleKind, Target};
 use thiserror::Error;
 
-/// A setting: its name, what it may be, and how it is stored.
+/// A setting: its name, what it may be, how it is stored, and its value as [`Options::set`] takes it; nothing for one that is left to the compiler.
 struct Setting {
     name: &'static str,
     needed: &'static str,
     store: fn(&mut Options, &str) -> Option<()>,
+    show: fn(&Options) -> Option<String>,
 }
 
 /// Every setting.
 const SETTINGS: &[Setting] = &[
-    Setting { name: "warps", needed: "1 to 32", store: |o, v| within(v, 1, 32).map(|n| o.warps = Some(n)) },
-    Setting { name: "stages", needed: "1 to 16", store: |o, v| within(v, 1, 16).map(|n| o.stages = Some(n)) },
+    Setting {
+        name: "warps",
+        needed: "1 to 32",
+        store: |o, v| within(v, 1, 32).map(|n| o.warps = Some(n)),
+        show: |o| text(o.warps),
+    },
+    Setting {
+        name: "stages",
+        needed: "1 to 16",
+        store: |o, v| within(v, 1, 16).map(|n| o.stages = Some(n)),
+        show: |o| text(o.stages),
+    },
     Setting {
         name: "shared",
         needed: "a number of bytes, at least 1024",
         store: |o, v| within(v, 1024, u32::MAX).map(|n| o.shared = Some(n)),
+        show: |o| text(o.shared.filter(|&bytes| limits(o.target, bytes))),
     },
     Setting {
         name: "schedule",
         needed: "auto, baseline, roles or self",
         store: |o, v| ScheduleKind::ALL.into_iter().find(|k| k.name() == v).map(|k| o.schedule = k),
+        show: |o| Some(o.schedule.name().to_string()),
     },
     Setting {
         name: "order",
         needed: "auto, static or queue",
         store: |o, v| ProgramOrder::ALL.into_iter().find(|k| k.name() == v).map(|k| o.order = k),
+        show: |o| Some(o.order.name().to_string()),
     },
     Setting {
         name: "ctas_per_sm",
         needed: "1 to 4",
         store: |o, v| within(v, 1, 4).map(|n| o.ctas_per_sm = Some(n)),
+        show: |o| text(o.ctas_per_sm),
     },
-    Setting { name: "groups", needed: "1 to 4", store: |o, v| within(v, 1, 4).map(|n| o.groups = Some(n)) },
+    Setting {
+        name: "groups",
+        needed: "1 to 4",
+        store: |o, v| within(v, 1, 4).map(|n| o.groups = Some(n)),
+        show: |o| text(o.groups),
+    },
     Setting {
         name: "held_in_registers",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.held_in_registers = Some(b)),
+        show: |o| text(o.held_in_registers),
     },
-    Setting { name: "pair", needed: "true or false", store: |o, v| v.parse().ok().map(|b| o.pair = Some(b)) },
+    Setting {
+        name: "pair",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|b| o.pair = Some(b)),
+        show: |o| text(o.pair),
+    },
     Setting {
         name: "ping_pong",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.ping_pong = Some(b)),
+        show: |o| text(o.ping_pong),
     },
     Setting {
         name: "reference_max",
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.reference_max = b),
+        show: |o| text(Some(o.reference_max)),
     },
-    Setting { name: "checks", needed: "true or false", store: |o, v| v.parse().ok().map(|on| o.checks = on) },
+    Setting {
+        name: "checks",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|on| o.checks = on),
+        show: |o| text(Some(o.checks)),
+    },
+    Setting {
+        name: "lines",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|on| o.lines = on),
+        show: |o| text(Some(o.lines)),
+    },
 ];
 
 /// A setting that there is not, or a value that it cannot have.
@@ -83,6 +122,14 @@ impl Options {
         SETTINGS.iter().map(|s| s.name)
     }
 
+    /// The settings that are not the target's defaults, as [`Options::set`] takes them. Together with the target they say all that the options say, for as
+    /// much shared memory as an architecture has is no setting.
+    pub fn chosen(&self) -> Vec<(&'static str, String)> {
+        let plain = Options::new(self.target);
+        let differs = |s: &&Setting| (s.show)(self) != (s.show)(&plain);
+        SETTINGS.iter().filter(differs).filter_map(|s| Some((s.name, (s.show)(self)?))).collect()
+    }
+
     /// Gives the setting of that name a value.
     ///
     /// # Errors
@@ -99,6 +146,16 @@ impl Options {
     }
 }
 
+/// A value as people type it.
+fn text(value: Option<impl ToString>) -> Option<String> {
+    value.map(|v| v.to_string())
+}
+
+/// Whether so many bytes are less than the target's programs may have anyway.
+fn limits(target: Target, bytes: u32) -> bool {
+    matches!(target, Target::Cuda(arch) if bytes < arch.shared_bytes())
+}
+
 /// A whole number within bounds.
 fn within(text: &str, low: u32, high: u32) -> Option<u32> {
     text.parse().ok().filter(|n| (low..=high).contains(n))
@@ -107,7 +164,7 @@ fn within(text: &str, low: u32, high: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arch, Target};
+    use crate::Arch;
 
     #[test]
     fn settings_are_stored_by_name() {
@@ -117,6 +174,28 @@ mod tests {
         }
         assert_eq!((options.warps, options.stages, options.shared), (Some(8), Some(2), Some(65536)));
         assert!(options.checks);
+    }
+
+    #[test]
+    fn what_is_chosen_makes_the_options_again() {
+        let target = Target::Cuda(Arch::Sm90a);
+        assert_eq!(Options::new(target).chosen(), []);
+        let values = ["2", "true", "roles", "queue", "false", "2048"];
+        for name in Options::settings() {
+            let mut options = Options::new(target);
+            // A value that this setting does not have leaves the options as they are.
+            assert!(
+                values.iter().any(|v| options.set(name, v).is_ok() && options != Options::new(target)),
+                "{name}"
+            );
+            let mut again = Options::new(target);
+            let chosen = options.chosen();
+            assert_eq!(chosen.iter().map(|c| c.0).collect::<Vec<_>>(), [name]);
+            chosen.iter().for_each(|(name, value)| again.set(name, value).unwrap());
+            assert_eq!(again, options);
+        }
+        let all = Options { shared: Some(Arch::Sm90a.shared_bytes()), ..Options::new(target) };
+        assert_eq!(all.chosen(), []);
     }
 
     #[test]

@@ -2,11 +2,21 @@
 
 /// This crate's version and sources, and LLVM's version. Two compilers that say the same make the same of a kernel and its options.
 pub fn toolchain() -> String {
-    let (major, minor, patch) = inkwell::support::get_llvm_version();
-    format!("sla {} {} llvm {major}.{minor}.{patch}", env!("CARGO_PKG_VERSION"), env!("SLA_SOURCES"))
+    format!("sla {} {} llvm {}", env!("CARGO_PKG_VERSION"), env!("SLA_SOURCES"), llvm())
 }
 
-#[cfg(test)]
+#[cfg(feature = "llvm")]
+fn llvm() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}
+
+#[cfg(not(feature = "llvm"))]
+fn llvm() -> String {
+    "none".to_string()
+}
+
+#[cfg(all(test, feature = "llvm"))]
 mod tests {
     #[test]
     fn it_names_sources_and_llvm() {

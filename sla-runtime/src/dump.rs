@@ -2,7 +2,8 @@
 //!
 //! Which steps there are is the code generator's business.
 
-use sla_codegen::{Options, dump};
+use crate::compiler::dump;
+use sla_codegen::Options;
 use sla_dsl::ir::Kernel;
 use std::fs;
 use std::io;

@@ -19,8 +19,12 @@ pub fn checks() -> bool {
     env::var_os("SLA_CHECKS").is_some_and(|v| !v.is_empty() && v != "0")
 }
 
-/// Where kernels are dumped as they are compiled, from `SLA_DUMP`: a folder, or `FOLDER,TEXT` for kernels whose names contain the text.
+/// Where kernels are dumped as they are compiled, from `SLA_DUMP`: a folder, or `FOLDER,TEXT` for kernels whose names contain the text. Nowhere where
+/// nothing is compiled.
 pub fn dumps() -> Option<Dumps> {
+    if !cfg!(feature = "compile") {
+        return None;
+    }
     Dumps::parse(env::var_os("SLA_DUMP")?.to_str()?)
 }
 

@@ -1,8 +1,9 @@
 //! What can go wrong at run time, as one type: each case keeps the typed error of the layer it came from.
 
-use crate::device::CudaError;
+use crate::bundle::BundleError;
+use crate::device::{CudaError, DeviceName};
 use crate::tensor::TensorError;
-use sla_codegen::CodegenError;
+use sla_codegen::{CodegenError, Target};
 use sla_dsl::diag::{Diagnostic, Diagnostics};
 use sla_dsl::interp::InterpError;
 use sla_dsl::ir::Elem;
@@ -24,9 +25,45 @@ pub enum RuntimeError {
     /// A program of a compiled kernel failed an assertion, divided an integer by zero, or would have touched what is outside a tensor.
     #[error(transparent)]
     Program(Diagnostic),
-    /// The kernel could not be compiled.
+    /// What belongs to a kernel's code could not be made.
     #[error(transparent)]
     Compile(#[from] CodegenError),
+    /// A kernel could not be compiled.
+    #[error(
+        "{source}{}; to see every step: SLA_DUMP=DIR, and then `sla emit --from DIR/{kernel}-…/00-built.tile --stage ptx {how}`",
+        with(consts)
+    )]
+    Compiling {
+        /// Why.
+        source: CodegenError,
+        /// The kernel.
+        kernel: String,
+        /// Its constants.
+        consts: String,
+        /// Target and settings, as `sla emit` takes them.
+        how: String,
+    },
+    /// No bundle has the kernel, and there is no compiler.
+    #[error(
+        "{kernel} for {target} as this launch needs it is in no bundle of kernels, and this build has no compiler: needed a bundle that has it, or the feature `compile`"
+    )]
+    NoCompiler {
+        /// The kernel.
+        kernel: String,
+        /// What it was to be compiled for.
+        target: Target,
+    },
+    /// A device that cannot be without the compiler.
+    #[error(
+        "{device} runs code for the processor at hand, and this build has no compiler: needed a GPU, or the feature `compile`"
+    )]
+    NoHost {
+        /// The device.
+        device: DeviceName,
+    },
+    /// A bundle of compiled kernels is damaged.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A tensor could not be made, viewed or converted.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -94,4 +131,8 @@ pub enum RuntimeError {
     /// The threads of the host device could not be started.
     #[error("the threads of the cpu device could not be started: {0}")]
     Threads(String),
+}
+
+fn with(consts: &str) -> String {
+    if consts.is_empty() { String::new() } else { format!(" (with {consts})") }
 }

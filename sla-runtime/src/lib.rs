@@ -24,9 +24,13 @@
 //! # }
 //! ```
 //!
+//! * [`bundle`] is compiled kernels in a file, for programs without a compiler: that is this crate without its feature `compile`, which is on by default.
+//!
 //! What is compiled, and how, is the code generator's business; libcuda is opened when a GPU is asked for and never before.
 
+pub mod bundle;
 mod cache;
+mod compiler;
 mod device;
 mod disk;
 mod dump;

@@ -185,7 +185,9 @@ pub(super) fn sizes(device: &Device, shape: Option<Shape>, matmul: Option<Produc
     let small = match device.name() {
         DeviceName::Cuda(_) | DeviceName::Auto => Sizes::default(),
         DeviceName::Cpu => Sizes { attention: Some([1, 1, 2048]), matmul: Some([512; 3]), dim: None },
-        DeviceName::Interp => Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None },
+        DeviceName::Interp | DeviceName::Plan(_) => {
+            Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None }
+        }
     };
     Sizes {
         attention: shape.map(|s| [s.batch, s.heads, s.length]).or(small.attention),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
+use sla_codegen::Arch;
+use sla_codegen::ptxas::{self, Finding, Verdict};
 use sla_runtime::{DiskCache, Kept, env};
 use thiserror::Error;
 
@@ -55,7 +57,7 @@ impl Cache {
         let cache = env::disk_cache().ok_or(CacheError::Off)?;
         let failed = |source| CacheError::Io { path: cache.folder().to_owned(), source };
         let text = match self.what.unwrap_or(What::List) {
-            What::List => list(&cache, &cache.list().map_err(failed)?, SystemTime::now()),
+            What::List => list(&cache, &cache.list().map_err(failed)?, SystemTime::now()) + &assembler(),
             What::Path => format!("{}\n", cache.folder().display()),
             What::Clear => {
                 let (files, bytes) = cache.clear().map_err(failed)?;
@@ -82,6 +84,33 @@ fn list(cache: &DiskCache, kept: &[Kept], now: SystemTime) -> String {
     }
     let (total, limit) = (kept.iter().map(|f| f.bytes).sum(), size(cache.limit()));
     text + &format!("{} kernels, {} of {limit}, in {}\n", kept.len(), size(total), cache.folder().display())
+}
+
+/// What assembles kernels that are not kept yet, and what is known against it.
+fn assembler() -> String {
+    let tools = env::tools();
+    let Some(path) = &tools.ptxas else {
+        return "no ptxas was found: kernels are assembled by the driver's compiler\n".to_owned();
+    };
+    let version = match ptxas::version(&tools) {
+        Ok(Some(version)) => version,
+        Ok(None) => return format!("assembled by {}, whose version is unknown\n", path.display()),
+        Err(e) => return format!("kernels are assembled by the driver's compiler: {e}\n"),
+    };
+    let mut text = format!("assembled by ptxas {version}, {}\n", path.display());
+    let mut told = Vec::new();
+    for finding in Arch::ALL.into_iter().filter_map(|arch| Finding::of(version, arch)) {
+        if !told.contains(&finding) {
+            told.push(finding);
+            let what = match finding.verdict {
+                Verdict::Refused => "refused",
+                Verdict::Suspected => "suspected",
+            };
+            let whose = finding.arch.map_or("every architecture", Arch::name);
+            text += &format!("{what} for {whose}: {finding}\n");
+        }
+    }
+    text
 }
 
 fn size(bytes: u64) -> String {

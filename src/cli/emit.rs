@@ -1,7 +1,7 @@
 //! `sla emit`: a shipped kernel at any stage of its compilation. What the stages hold is the code generator's business.
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sla_codegen::{Arch, CodegenError, Options, SettingError, Stage, Target};
@@ -21,6 +21,9 @@ use crate::kernels::{ALL, Entry, find};
 pub struct Emit {
     /// The kernel; see --list.
     kernel: Option<String>,
+    /// Go on from a text that was changed by hand, as --dump wrote it: tile IR (.tile), or for a GPU MLIR (.mlir) or PTX (.ptx).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "list", "even", "dump"])]
+    from: Option<PathBuf>,
     /// List the kernels with their constants and default values.
     #[arg(long)]
     list: bool,
@@ -93,6 +96,20 @@ pub enum EmitError {
     /// The code generator refuses.
     #[error(transparent)]
     Codegen(#[from] CodegenError),
+    /// A file that nothing starts from.
+    #[error("found --from {found}, needed a file that ends in .tile, .mlir or .ptx")]
+    From {
+        /// What was given.
+        found: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Machine code on a terminal.
     #[error("stage {stage} is bytes and standard output is a terminal, needed --out FILE or a pipe")]
     Terminal {
@@ -117,15 +134,16 @@ impl Emit {
     /// # Errors
     /// [`CliError`].
     pub fn run(self) -> Result<(), CliError> {
+        if let Some(path) = &self.from {
+            return self.go_on(path);
+        }
         let Some(name) = self.kernel.as_deref().filter(|_| !self.list) else {
             return self.write(list().as_bytes());
         };
         let entry = entry(name)?;
         let mut options = Options::new(self.target);
         let consts = apply(entry, &self.set, &mut options)?;
-        if self.stage == Stage::Cubin && self.out.is_none() && std::io::stdout().is_terminal() {
-            return Err(EmitError::Terminal { stage: self.stage }.into());
-        }
+        self.not_on_a_terminal()?;
         let kernel = entry.kernel(&consts, self.even).map_err(EmitError::Build)?;
         let tools = sla_runtime::env::tools();
         let dumps = self.dump.as_ref().map(|dir| Dumps::new(dir, None));
@@ -135,6 +153,34 @@ impl Emit {
         }
         let bytes = sla_codegen::emit(&kernel, &options, &tools, self.stage).map_err(EmitError::from)?;
         self.write(&bytes)
+    }
+
+    /// Emits from a file.
+    fn go_on(&self, path: &Path) -> Result<(), CliError> {
+        let found = || path.display().to_string();
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        let starts = [Stage::Tile, Stage::Mlir, Stage::Ptx];
+        let from = starts.into_iter().find(|s| s.name() == ending);
+        let from = from.ok_or_else(|| EmitError::From { found: found() })?;
+        let read = |source| EmitError::Read { path: found(), source };
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        let mut options = Options::new(self.target);
+        for text in &self.set {
+            let (name, value) = text.split_once('=').ok_or_else(|| EmitError::Set { found: text.clone() })?;
+            options.set(name, value).map_err(|source| EmitError::Setting { source })?;
+        }
+        self.not_on_a_terminal()?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let tools = sla_runtime::env::tools();
+        let bytes = sla_codegen::emit_from(&name, &text, from, &options, &tools, self.stage);
+        self.write(&bytes.map_err(EmitError::from)?)
+    }
+
+    fn not_on_a_terminal(&self) -> Result<(), EmitError> {
+        if self.stage == Stage::Cubin && self.out.is_none() && std::io::stdout().is_terminal() {
+            return Err(EmitError::Terminal { stage: self.stage });
+        }
+        Ok(())
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), CliError> {

@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use thiserror::Error;
 
 use super::bench::BenchCliError;
+use super::bundle::BundleCliError;
 use super::cache::CacheError;
 use super::emit::EmitError;
 use super::tune::TuneCliError;
@@ -50,6 +51,9 @@ pub enum CliError {
     /// Kernels that cannot be tuned.
     #[error(transparent)]
     Tune(#[from] TuneCliError),
+    /// Kernels that cannot be put into a file.
+    #[error(transparent)]
+    Bundle(#[from] BundleCliError),
     /// Compiled kernels on disk that cannot be shown or removed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -96,6 +100,7 @@ impl CliError {
             CliError::Tune(error) if error.is_a_failure() => 1,
             CliError::Operator(OperatorError::Failed { .. })
             | CliError::Bench(BenchCliError::Failed { .. })
+            | CliError::Bundle(BundleCliError::Compile(_))
             | CliError::Make { .. }
             | CliError::Wrong { .. } => 1,
             CliError::Emit(error) if error.is_internal() => 1,

@@ -140,6 +140,10 @@ fn machine(out: &mut String, m: &Machine) {
         "registers",
         &format!("{} a thread at launch, {spills}, {} bytes of stack", r.registers, r.stack),
     );
+    if let Some(version) = m.version {
+        let known = m.finding.map_or(String::new(), |f| format!("; known of it: {f}"));
+        line(out, "assembler", &format!("ptxas {version}{known}"));
+    }
     let fits = m.resident;
     let each = (fits.by_shared, fits.by_registers, fits.by_threads);
     let by = format!("shared memory {}, registers {}, threads {}", each.0, each.1, each.2);

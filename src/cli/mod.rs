@@ -2,6 +2,7 @@
 
 mod attend;
 mod bench;
+mod bundle;
 mod cache;
 mod check;
 mod demo;
@@ -35,6 +36,8 @@ enum Command {
     Attend(attend::Attend),
     /// Time kernels on a device, beside what others have for the same.
     Bench(bench::Bench),
+    /// Compile the operator's kernels into one file, for programs without a compiler.
+    Bundle(bundle::MakeBundle),
     /// Show or clear the compiled kernels that are kept on disk.
     Cache(cache::Cache),
     /// Compare devices with the float64 reference on random problems.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(Cli { command: Command::Attend(attend) }) => attend.run(),
         Ok(Cli { command: Command::Bench(bench) }) => bench.run(),
+        Ok(Cli { command: Command::Bundle(bundle) }) => bundle.run(),
         Ok(Cli { command: Command::Cache(cache) }) => cache.run(),
         Ok(Cli { command: Command::Check(check) }) => check.run(),
         Ok(Cli { command: Command::Demo(demo) }) => demo.run(),

@@ -2,7 +2,7 @@
 
 use sla_dsl::diag::Diagnostics;
 use sla_dsl::ir::{Facts, Kernel};
-use sla_dsl::lang::{Const, Consts, KernelDef};
+use sla_dsl::lang::{Const, Consts, KernelDef, whole_blocks};
 
 /// A shipped kernel with constants that make a sensible default for `sla emit` and for snapshots.
 pub struct Entry {
@@ -35,13 +35,10 @@ impl Entry {
     /// # Errors
     /// As [`KernelDef::build`].
     pub fn kernel(&self, consts: &Consts, even: bool) -> Result<Kernel, Diagnostics> {
-        let mut facts = Facts::default();
-        loop {
-            let kernel = self.def.build(consts, &facts)?;
-            if !even || kernel.even.keys().all(|asked| facts.even.contains_key(asked)) {
-                return Ok(kernel);
-            }
-            facts.even.extend(kernel.even.keys().map(|asked| (asked.clone(), true)));
+        let build = |facts: &Facts| self.def.build(consts, facts);
+        match even {
+            true => whole_blocks(build)(&Facts::default()),
+            false => build(&Facts::default()),
         }
     }
 }

@@ -89,6 +89,10 @@ pub fn pick(
     args: &[Arg<'_>],
 ) -> Option<Arc<Choice>> {
     let Some(Target::Cuda(arch)) = device.target() else { return None };
+    // Where nothing is compiled there is only what was planned, and plans are of defaults.
+    if !cfg!(feature = "compile") || matches!(device.name(), DeviceName::Plan(_)) {
+        return None;
+    }
     let known = known(arch.name())?;
     let entries = known.records.get(kernel.name)?;
     let shape = |arg: &Arg<'_>| match arg {

@@ -3,6 +3,7 @@
 //! kernels: that is the `sla` program.
 
 mod autotune;
+mod bundle;
 mod chroot_check;
 mod command;
 mod demo;
@@ -20,6 +21,7 @@ cargo xtask setup               install what is missing: Debian packages, ptxas 
 cargo xtask demo [ARGS]         setup, then `sla demo` (into out/demo)
 cargo xtask test [ARGS]         setup, then every test of the workspace; ARGS go to `cargo test`
 cargo xtask autotune KERNEL...  setup, then `sla tune`; its options, such as --arch and --shape, may follow
+cargo xtask bundle              setup, then the kernels that are embedded in a library without a compiler
 cargo xtask tidy                the house rules that a program can check
 cargo xtask chroot-check DIR    prove `demo` and `test` in an empty Debian 12 made in DIR; see --help there";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(&root(), &rest),
         "test" => test::run(&root(), &rest),
         "autotune" => autotune::run(&root(), &rest),
+        "bundle" => bundle::run(&root(), &rest),
         "tidy" => tidy::run(&root()),
         "chroot-check" => chroot_check::run(&root(), &rest),
         "" | "help" | "--help" | "-h" => {

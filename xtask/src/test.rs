@@ -1,4 +1,4 @@
-//! `cargo xtask test`: set-up, then every test of every crate, those in the documentation included.
+//! `cargo xtask test`: set-up, then every test of every crate, those in the documentation included, and those of the library without its compiler.
 
 use crate::command::{Outcome, cargo, show_and_run, step};
 use crate::setup;

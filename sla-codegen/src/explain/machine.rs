@@ -1,6 +1,6 @@
 //! What the assembler made of a kernel: registers, spills, instructions, and how many blocks of threads a multiprocessor holds.
 
-use crate::ptxas::Report;
+use crate::ptxas::{Finding, Report, Version};
 use crate::{Arch, GpuImage};
 
 /// A kernel's machine code.
@@ -8,6 +8,10 @@ use crate::{Arch, GpuImage};
 pub struct Machine {
     /// Registers, spills and remarks.
     pub report: Report,
+    /// The version of ptxas, if it says one.
+    pub version: Option<Version>,
+    /// What is known against that version.
+    pub finding: Option<&'static Finding>,
     /// Counts of instructions; absent without a disassembler.
     pub instructions: Option<Instructions>,
     /// Blocks of threads on a multiprocessor.
@@ -104,7 +108,13 @@ const fn multiprocessor(arch: Arch) -> (u32, u32, u32) {
 
 impl Machine {
     /// From what the tools say.
-    pub fn new(arch: Arch, image: &GpuImage, report: Report, sass: Option<&str>) -> Machine {
+    pub fn new(
+        arch: Arch,
+        image: &GpuImage,
+        report: Report,
+        version: Option<Version>,
+        sass: Option<&str>,
+    ) -> Machine {
         let (shared, threads, most) = multiprocessor(arch);
         // A warp gets registers for 32 threads, of each a multiple of 8.
         let of_block = report.registers.max(1).next_multiple_of(8) * image.threads.next_multiple_of(32);
@@ -113,7 +123,9 @@ impl Machine {
             by_registers: (REGISTERS / of_block.max(1)).min(most),
             by_threads: (threads / image.threads.max(1)).min(most),
         };
-        Machine { report, instructions: sass.map(Instructions::count), resident }
+        let (instructions, finding) =
+            (sass.map(Instructions::count), version.and_then(|v| Finding::of(v, arch)));
+        Machine { report, version, finding, instructions, resident }
     }
 }
 
@@ -151,10 +163,10 @@ mod tests {
         };
         let report = |registers| Report { registers, ..Report::default() };
         // A producer and two consumer warpgroups fill a multiprocessor alone.
-        let m = Machine::new(Arch::Sm90a, &image(384, 200 * 1024), report(168), None);
+        let m = Machine::new(Arch::Sm90a, &image(384, 200 * 1024), report(168), None, None);
         assert_eq!(m.resident, Resident { by_shared: 1, by_registers: 1, by_threads: 5 });
         // A warpgroup with 82,944 bytes twice, by shared memory.
-        let m = Machine::new(Arch::Sm90a, &image(128, 82_944), report(138), None);
+        let m = Machine::new(Arch::Sm90a, &image(128, 82_944), report(138), None, None);
         assert_eq!((m.resident.blocks(), m.resident.by_registers), (2, 3));
     }
 }

@@ -88,7 +88,8 @@ pub fn explain(
                 Some(_) => Some(ptxas::disassemble(tools, &assembled.cubin)?),
                 None => None,
             };
-            Some(Machine::new(arch, &image, assembled.report, sass.as_deref()))
+            let version = assembled.version;
+            Some(Machine::new(arch, &image, assembled.report, version, sass.as_deref()))
         }
         None => None,
     };

@@ -28,7 +28,11 @@ const PIPELINE: &str = "builtin.module(convert-vector-to-scf,convert-scf-to-cf,c
     expand-strided-metadata,lower-affine,finalize-memref-to-llvm,convert-math-to-llvm,convert-arith-to-llvm,\
     convert-index-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,convert-nvvm-to-llvm,reconcile-unrealized-casts)";
 
-/// Parses, lowers and translates `text`, a `builtin.module` in MLIR's syntax, for the kernel called `kernel`.
+/// Puts the places of ops where LLVM looks for them. Of what a debugger needs, only lines are kept, for the instructions are not to change.
+const PLACES: &str = ",ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly})";
+
+/// Parses, lowers and translates `text`, a `builtin.module` in MLIR's syntax, for the kernel called `kernel`. Where ops have places in a source,
+/// LLVM's instructions have them too.
 ///
 /// # Errors
 /// [`CodegenError::Internal`] with MLIR's diagnostics if the text does not parse, verify, lower or translate.
@@ -63,7 +67,10 @@ pub fn lower_to_llvm<'s>(
     }
     let passes = PassManager::new(&context);
     passes.enable_verifier(cfg!(debug_assertions));
-    parse_pass_pipeline(passes.as_operation_pass_manager(), PIPELINE)
+    let places = text.contains(" loc(\"");
+    let pipeline =
+        if places { PIPELINE.trim_end_matches(')').to_string() + PLACES } else { PIPELINE.to_string() };
+    parse_pass_pipeline(passes.as_operation_pass_manager(), &pipeline)
         .map_err(|e| failed(Stage::Mlir, &e.to_string()))?;
     passes.run(&mut module).map_err(|_| failed(Stage::Mlir, "MLIR does not lower"))?;
 

@@ -1,12 +1,15 @@
 //! NVIDIA's assembler and disassembler as functions: PTX to a cubin with a report, a cubin to SASS.
 //!
-//! The places of the programs come from [`Tools`]; nothing is searched for here. The same text gives the same bytes.
+//! The places of the programs come from [`Tools`]; nothing is searched for here. The same text gives the same bytes. Versions that are known to make wrong
+//! code are refused by [`policy`].
 
 mod gate;
+pub mod policy;
 mod process;
 mod report;
 
 pub use gate::{Counts, GateError, hopper_gate};
+pub use policy::{Finding, Verdict, Version};
 pub use process::ToolError;
 pub use report::Report;
 
@@ -19,6 +22,9 @@ use std::time::Duration;
 /// Far beyond what a kernel takes, and short enough that a hanging program is noticed.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// The section of a cubin that says which instruction is of which line.
+const LINES: &[u8] = b".debug_line";
+
 /// Machine code of a GPU and what its assembler said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assembled {
@@ -26,21 +32,43 @@ pub struct Assembled {
     pub cubin: Vec<u8>,
     /// Registers, memory and remarks.
     pub report: Report,
+    /// Which ptxas made it, if it says so.
+    pub version: Option<Version>,
+}
+
+/// The version of the ptxas in `tools`; `None` for one that says something else than ptxas does.
+///
+/// # Errors
+/// No ptxas in `tools`, or one that cannot be started or fails.
+pub fn version(tools: &Tools) -> Result<Option<Version>, ToolError> {
+    let mut command = Command::new(known("ptxas", &tools.ptxas)?);
+    command.arg("--version");
+    Ok(Version::parse(&run(command, &Scratch::new()?, LIMIT)?.stdout))
 }
 
 /// Assembles PTX for an architecture with ptxas.
 ///
 /// # Errors
-/// No ptxas in `tools`, or one that cannot be started, fails, or runs longer than five minutes.
+/// No ptxas in `tools`, or one that cannot be started, fails, or runs longer than five minutes; a version that is known to make wrong code for the
+/// architecture.
 pub fn assemble(tools: &Tools, ptx: &str, arch: Arch) -> Result<Assembled, ToolError> {
     let program = known("ptxas", &tools.ptxas)?;
+    let version = version(tools)?;
+    if let Some(version) = version
+        && let Some(finding) = Finding::of(version, arch).filter(|f| f.verdict == Verdict::Refused)
+    {
+        return Err(ToolError::Refused { program, version, arch, finding });
+    }
     let scratch = Scratch::new()?;
     scratch.write("kernel.ptx", ptx.as_bytes())?;
     let mut command = Command::new(program);
     command.arg(format!("-arch={}", arch.name())).args(["-O3", "-v", "-o", "kernel.cubin", "kernel.ptx"]);
+    if ptx.contains("\t.loc\t") || ptx.contains("\t.loc ") {
+        command.arg("-lineinfo");
+    }
     let output = run(command, &scratch, LIMIT)?;
     // ptxas writes its report to standard error.
-    Ok(Assembled { cubin: scratch.read("kernel.cubin")?, report: Report::parse(&output.stderr) })
+    Ok(Assembled { cubin: scratch.read("kernel.cubin")?, report: Report::parse(&output.stderr), version })
 }
 
 /// Disassembles a cubin to SASS with nvdisasm.
@@ -53,6 +81,10 @@ pub fn disassemble(tools: &Tools, cubin: &[u8]) -> Result<String, ToolError> {
     scratch.write("kernel.cubin", cubin)?;
     let mut command = Command::new(program);
     command.args(["-c", "kernel.cubin"]);
+    // Lines of the source, where the code knows them.
+    if cubin.windows(LINES.len()).any(|w| w == LINES) {
+        command.arg("-g");
+    }
     Ok(run(command, &scratch, LIMIT)?.stdout)
 }
 
@@ -103,6 +135,7 @@ mod tests {
         assert!(a.report.registers > 0, "{:?}", a.report);
         assert_eq!((a.report.spill_stores, a.report.spill_loads, a.report.stack), (0, 0, 0));
         assert_eq!(assemble(&tools, PTX, Arch::Sm80).unwrap(), a);
+        assert!(a.version.is_some_and(|v| v >= Version(12, 9, 0)), "{:?}", a.version);
         let sass = disassemble(&tools, &a.cubin).unwrap();
         assert!(sass.contains("STG.E"), "{sass}");
     }
@@ -114,6 +147,27 @@ mod tests {
             assemble(&tools, &PTX.replace("st.global", "st.nowhere"), Arch::Sm80).unwrap_err().to_string();
         assert!(e.contains("kernel.ptx, line 11"), "{e}");
         assert!(e.contains("-arch=sm_80 -O3 -v -o kernel.cubin kernel.ptx"), "{e}");
+    }
+
+    #[test]
+    fn a_version_that_makes_wrong_code_is_refused_for_the_architecture_that_it_is_wrong_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("sla-ptxas-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = folder.join("ptxas");
+        // It says a version, and assembles to a file that is no cubin.
+        let script =
+            "#!/bin/sh\n[ \"$1\" = --version ] && echo 'release 12.9, V12.9.41' || echo x > kernel.cubin\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tools = Tools { ptxas: Some(program), ..Tools::default() };
+        assert_eq!(version(&tools).unwrap(), Some(Version(12, 9, 41)));
+        assert_eq!(assemble(&tools, PTX, Arch::Sm80).unwrap().cubin, b"x\n");
+        let e = assemble(&tools, PTX, Arch::Sm90a).unwrap_err();
+        assert!(matches!(e, ToolError::Refused { version: Version(12, 9, 41), .. }), "{e}");
+        let e = e.to_string();
+        assert!(e.contains("12.9.41") && e.contains("sm_90a") && e.contains("warpgroups"), "{e}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

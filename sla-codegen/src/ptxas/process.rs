@@ -2,6 +2,7 @@
 //!
 //! The directory is removed whatever happens; a program that runs too long is ended.
 
+use super::policy::{Finding, Version};
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,18 @@ pub enum ToolError {
     Unknown {
         /// The program's name.
         tool: &'static str,
+    },
+    /// A version that is known to make wrong code.
+    #[error("{} is version {version}, which is not used for {}: {finding}", program.display(), arch.name())]
+    Refused {
+        /// Where it is.
+        program: PathBuf,
+        /// Its version.
+        version: Version,
+        /// The architecture asked for.
+        arch: crate::Arch,
+        /// What is known against it.
+        finding: &'static Finding,
     },
     /// The program is not there or is not a program.
     #[error("`{command}` could not be started: {source}")]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Adds the element of a scalar or the rows of a tile to a line; `at` gives the element at a place in row-major order.
-pub(super) fn show(line: &mut String, shape: &[usize], at: &dyn Fn(usize) -> String) {
+pub(crate) fn show(line: &mut String, shape: &[usize], at: &dyn Fn(usize) -> String) {
     let row = |first: usize, n: usize| {
         let items: Vec<String> = (first..first + n).map(at).collect();
         format!("[{}]", items.join(", "))

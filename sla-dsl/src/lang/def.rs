@@ -103,6 +103,22 @@ impl fmt::Display for Consts {
 /// Evaluates a condition under constants and the runtime dims known so far.
 pub type Holds = fn(&Consts, &dyn Fn(&str) -> Option<i64>) -> Option<bool>;
 
+/// Of a kernel's `build`, that for launches whose sizes are multiples of the blocks they are asked about, so that no block has a tail.
+pub fn whole_blocks(
+    build: impl Fn(&Facts) -> Result<Kernel, Diagnostics>,
+) -> impl Fn(&Facts) -> Result<Kernel, Diagnostics> {
+    move |facts| {
+        let mut facts = facts.clone();
+        loop {
+            let kernel = build(&facts)?;
+            if kernel.even.keys().all(|asked| facts.even.contains_key(asked)) {
+                return Ok(kernel);
+            }
+            facts.even.extend(kernel.even.keys().map(|asked| (asked.clone(), true)));
+        }
+    }
+}
+
 /// A condition that the user wrote in `require(...)`.
 pub struct Require {
     /// The condition as written.

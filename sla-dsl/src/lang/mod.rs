@@ -19,7 +19,7 @@ mod view;
 pub use arith::*;
 pub use control::{Carry, Range, entry, for_, if_, param, program_id, range, runtime_dim, unroll};
 pub use cx::{Cx, GenericArg};
-pub use def::{Const, Consts, Generic, GenericKind, Holds, KernelDef, Require};
+pub use def::{Const, Consts, Generic, GenericKind, Holds, KernelDef, Require, whole_blocks};
 pub use infer::{ArgPat, ElemPat, GenericArgs, Infer, Tiles, checked};
 pub use math::*;
 pub use reduce::*;

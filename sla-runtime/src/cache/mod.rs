@@ -54,14 +54,14 @@ impl<C> KernelCache<C> {
         KernelCache { families: Mutex::new(HashMap::new()), dumps }
     }
 
-    /// The kernel for a launch, made by `make` unless it is there. A failure is not kept: the next caller tries again.
+    /// The kernel for a launch, made by `make` unless it is there, which may make another that is as right. A failure is not kept: the next caller tries again.
     pub fn get(
         &self,
         def: &'static KernelDef,
         consts: &Consts,
         options: &Options,
         bound: &Bound,
-        make: impl FnOnce(&Kernel) -> Result<C, RuntimeError>,
+        make: impl FnOnce(&Kernel) -> Result<Compiled<C>, RuntimeError>,
     ) -> Result<Arc<Compiled<C>>, RuntimeError> {
         let family = Family {
             def: def as *const KernelDef as usize,
@@ -99,7 +99,7 @@ impl<C> KernelCache<C> {
             // A closed stream is no reason to stop.
             let _ = writeln!(std::io::stderr(), "warning: SLA_DUMP: {warning}");
         }
-        let compiled = Arc::new(Compiled { abi: kernel.abi(), code: make(&kernel)? });
+        let compiled = Arc::new(make(&kernel)?);
         *place = Some(compiled.clone());
         Ok(compiled)
     }

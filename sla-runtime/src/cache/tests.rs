@@ -37,7 +37,10 @@ fn get(
     bound: &Bound,
     make: impl FnOnce() -> Result<(), RuntimeError>,
 ) -> Result<bool, RuntimeError> {
-    let even = |k: &Kernel| make().map(|()| k.even[&(DimExpr::name("L"), 8)]);
+    let even = |k: &Kernel| {
+        let code = k.even[&(DimExpr::name("L"), 8)];
+        make().map(|()| Compiled { abi: k.abi(), code })
+    };
     let options = Options::new(Target::Cpu);
     cache.get(&DEF, &Consts::default(), &options, bound, even).map(|c| c.code)
 }
@@ -102,7 +105,8 @@ fn a_launch_that_repeats_is_not_prepared_again() {
         let plan = plans.get(&DEF, &consts, options, &args, || {
             made.fetch_add(1, Ordering::Relaxed);
             let bound = bind(&DEF, &consts, &args[..1])?;
-            let ready = cache.get(&DEF, &consts, options, &bound, |_| Ok(()))?;
+            let ready =
+                cache.get(&DEF, &consts, options, &bound, |k| Ok(Compiled { abi: k.abi(), code: () }))?;
             Ok::<_, RuntimeError>(Plan { bound, ready })
         });
         plan.map(|plan| (plan.bound.dims[0], made.load(Ordering::Relaxed)))

@@ -67,13 +67,15 @@ impl CpuDevice {
         options: &Options,
         bound: &Bound,
     ) -> Result<Arc<Compiled<HostFunction>>, RuntimeError> {
-        self.cache.get(def, consts, options, bound, |kernel| match sla_codegen::compile(kernel, options)? {
-            Artifact::Host(function) => Ok(function),
-            Artifact::Gpu(_) => Err(CodegenError::NoStage {
-                target: DeviceName::Cpu.to_string(),
-                stage: sla_codegen::Stage::Ptx,
+        self.cache.get(def, consts, options, bound, |kernel| {
+            match crate::compiler::compile(kernel, consts, options)? {
+                Artifact::Host(code) => Ok(Compiled { abi: kernel.abi(), code }),
+                Artifact::Gpu(_) => Err(CodegenError::NoStage {
+                    target: DeviceName::Cpu.to_string(),
+                    stage: sla_codegen::Stage::Ptx,
+                }
+                .into()),
             }
-            .into()),
         })
     }
 

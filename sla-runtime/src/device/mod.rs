@@ -2,6 +2,7 @@
 //!
 //! There is no global state: two handles of one GPU are two caches on one context, and GPUs do not know of each other.
 
+#[cfg_attr(not(feature = "compile"), path = "no_cpu.rs")]
 mod cpu;
 mod cuda;
 mod graph;
@@ -23,6 +24,7 @@ pub use scrub::Scrubber;
 pub use stream::Stream;
 
 use crate::RuntimeError;
+use crate::bundle::{Bundle, Plan, PlanDevice};
 use crate::memory::HostMemory;
 use crate::tensor::TensorError;
 use cpu::CpuDevice;
@@ -47,10 +49,12 @@ enum Kind {
     Cpu(Arc<CpuDevice>),
     Cuda(Arc<CudaDevice>),
     Interp,
+    Plan(Arc<PlanDevice>),
 }
 
 impl Device {
     /// The host's cores. Its threads start with the first launch; see [`crate::env::threads`] for their number.
+    #[cfg(feature = "compile")]
     pub fn cpu() -> Device {
         Device(Kind::Cpu(Arc::new(CpuDevice::new(crate::env::threads()))))
     }
@@ -68,19 +72,38 @@ impl Device {
         Device(Kind::Interp)
     }
 
+    pub(crate) fn plan(plan: Arc<PlanDevice>) -> Device {
+        Device(Kind::Plan(plan))
+    }
+
     /// The device of a name. `auto` is the first GPU where there is one that can be used, otherwise the host.
     ///
     /// # Errors
-    /// As [`Device::cuda`]; for `auto` it is no error that there is no GPU, or none that can be used.
+    /// As [`Device::cuda`]; for `auto` it is no error that there is no GPU, or none that can be used. In a build without a compiler there is no host to
+    /// take instead, nor by its name.
     pub fn open(name: DeviceName) -> Result<Device, RuntimeError> {
+        #[cfg(feature = "compile")]
+        let host = || Ok(Device::cpu());
+        #[cfg(not(feature = "compile"))]
+        let host = || Err(RuntimeError::NoHost { device: DeviceName::Cpu });
         match name {
-            DeviceName::Cpu => Ok(Device::cpu()),
+            DeviceName::Cpu => host(),
             DeviceName::Interp => Ok(Device::interp()),
+            DeviceName::Plan(arch) => Ok(Plan::new(arch).device()),
             DeviceName::Cuda(ordinal) => Device::cuda(ordinal),
             DeviceName::Auto => match Device::cuda(0) {
-                Err(RuntimeError::Cuda(e)) if e.is_absence() => Ok(Device::cpu()),
+                Err(RuntimeError::Cuda(e)) if e.is_absence() && cfg!(feature = "compile") => host(),
                 outcome => outcome,
             },
+        }
+    }
+
+    /// The same device, which takes kernels out of a bundle before it compiles any; without a compiler also such as are not made for just a launch, but as
+    /// right: see [`crate::bundle`]. Bundles that it has already come first. Only GPUs have a use for it.
+    pub fn with_bundle(&self, bundle: Arc<Bundle>) -> Device {
+        match &self.0 {
+            Kind::Cuda(d) => Device(Kind::Cuda(Arc::new(d.with_bundle(bundle)))),
+            _ => self.clone(),
         }
     }
 
@@ -90,13 +113,14 @@ impl Device {
             Kind::Cpu(_) => DeviceName::Cpu,
             Kind::Cuda(d) => DeviceName::Cuda(d.context().ordinal()),
             Kind::Interp => DeviceName::Interp,
+            Kind::Plan(plan) => DeviceName::Plan(plan.arch()),
         }
     }
 
     /// The memory its tensors are in.
     pub fn space(&self) -> Space {
         match &self.0 {
-            Kind::Cpu(_) | Kind::Interp => Space::Host,
+            Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => Space::Host,
             Kind::Cuda(d) => d.context().space(),
         }
     }
@@ -107,6 +131,7 @@ impl Device {
             Kind::Cpu(_) => Some(Target::Cpu),
             Kind::Cuda(d) => Some(Target::Cuda(d.arch())),
             Kind::Interp => None,
+            Kind::Plan(plan) => Some(Target::Cuda(plan.arch())),
         }
     }
 
@@ -120,6 +145,7 @@ impl Device {
                 schedule: if d.checks() { ScheduleKind::Baseline } else { options.schedule },
                 ..options
             },
+            Kind::Plan(plan) => plan.options(),
             _ => options,
         }
     }
@@ -140,6 +166,7 @@ impl Device {
             Kind::Cpu(d) => format!("cpu ({} threads)", d.threads()),
             Kind::Cuda(d) => d.describe(),
             Kind::Interp => "interp (the reference interpreter)".to_string(),
+            Kind::Plan(plan) => format!("a plan for {}, which runs nothing", plan.arch().name()),
         }
     }
 
@@ -149,7 +176,7 @@ impl Device {
     /// A launch that failed on the device.
     pub fn synchronize(&self) -> Result<(), RuntimeError> {
         match &self.0 {
-            Kind::Cpu(_) | Kind::Interp => Ok(()),
+            Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => Ok(()),
             Kind::Cuda(d) => Ok(d.stream().synchronize()?),
         }
     }
@@ -163,7 +190,7 @@ impl Device {
         work: impl FnOnce() -> Result<R, E>,
     ) -> Result<(R, Duration), E> {
         match &self.0 {
-            Kind::Cpu(_) | Kind::Interp => {
+            Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => {
                 let start = Instant::now();
                 let result = work()?;
                 Ok((result, start.elapsed()))
@@ -183,7 +210,7 @@ impl Device {
     /// A GPU that fails.
     pub fn mark(&self) -> Result<Mark, RuntimeError> {
         Ok(Mark(match &self.0 {
-            Kind::Cpu(_) | Kind::Interp => Point::Clock(Instant::now()),
+            Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => Point::Clock(Instant::now()),
             Kind::Cuda(d) => Point::Event(Event::new(d.stream())?),
         }))
     }
@@ -194,7 +221,7 @@ impl Device {
     /// No memory left.
     pub fn scrubber(&self) -> Result<Scrubber, RuntimeError> {
         Ok(Scrubber(match &self.0 {
-            Kind::Cpu(_) | Kind::Interp => {
+            Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => {
                 let bytes = 64 << 20;
                 let full = || TensorError::OutOfMemory { bytes, place: "the host".to_string() };
                 Buffer::Host(HostMemory::zeroed(bytes).ok_or_else(full)?)
@@ -281,6 +308,7 @@ impl Device {
         match &self.0 {
             Kind::Cpu(d) => d.launch(kernel, consts, args, options, bound),
             Kind::Cuda(d) => d.launch(kernel, consts, args, options, bound),
+            Kind::Plan(plan) => plan.note(kernel, consts, &bound()?, options),
             Kind::Interp => bound().and_then(|_| {
                 Interpreter.launch(kernel, consts, args).map_err(|e| match e {
                     DeviceError::Launch(e) => e.into(),

@@ -1,6 +1,7 @@
 //! Names of devices, as people type them.
 
 use crate::RuntimeError;
+use sla_codegen::Arch;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,6 +16,8 @@ pub enum DeviceName {
     Cuda(usize),
     /// The interpreter.
     Interp,
+    /// The device of a [plan](crate::bundle::Plan) for an architecture, which has no name that people type.
+    Plan(Arch),
 }
 
 impl FromStr for DeviceName {
@@ -43,6 +46,7 @@ impl fmt::Display for DeviceName {
             DeviceName::Cpu => f.write_str("cpu"),
             DeviceName::Cuda(n) => write!(f, "cuda:{n}"),
             DeviceName::Interp => f.write_str("interp"),
+            DeviceName::Plan(arch) => write!(f, "plan:{}", arch.name()),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Device {
             (Kind::Cuda(d), Some(stream)) if Arc::ptr_eq(d.context(), stream.context()) => {
                 Ok(Device(Kind::Cuda(Arc::new(d.on(stream)))))
             }
-            (Kind::Cpu(_) | Kind::Interp, None) => Ok(self.clone()),
+            (Kind::Cpu(_) | Kind::Interp | Kind::Plan(_), None) => Ok(self.clone()),
             _ => Err(RuntimeError::OtherDevice { what: "the stream", device: self.to_string() }),
         }
     }
@@ -101,7 +101,7 @@ impl Device {
 fn gpu(device: &Device) -> Option<&Arc<CudaDevice>> {
     match &device.0 {
         Kind::Cuda(d) => Some(d),
-        Kind::Cpu(_) | Kind::Interp => None,
+        Kind::Cpu(_) | Kind::Interp | Kind::Plan(_) => None,
     }
 }
 

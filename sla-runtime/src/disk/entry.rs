@@ -1,4 +1,4 @@
-//! What a file of the cache holds: a line of JSON that says what a launch needs to know, then PTX and code, with a checksum over all.
+//! What a file of the cache, and a kernel of a bundle, holds: a line of JSON that says what a launch needs to know, then PTX and code, with a checksum over all.
 //!
 //! `magic, SHA-256 of the rest, length of the line (u32), the line, PTX, code`; numbers are little-endian.
 
@@ -14,7 +14,7 @@ const SUM: usize = 32;
 
 /// A kernel for a GPU, as the compiler and the assembler left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// For people: the kernel and what it was compiled for.
     pub title: String,
     /// What the compiler made. It has no log.
@@ -51,7 +51,7 @@ struct Said {
 
 impl Entry {
     /// The bytes of a file.
-    pub fn encode(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         let GpuImage { entry, ptx, threads, shared_bytes, maps, queue, grid, log: _ } = &self.image;
         let line = serde_json::to_vec(&Line {
             title: self.title.clone(),
@@ -73,7 +73,7 @@ impl Entry {
     }
 
     /// The kernel of a file; `None` for one that is damaged, cut short or of another format.
-    pub fn decode(bytes: &[u8]) -> Option<Entry> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Entry> {
         let (sum, rest) = bytes.strip_prefix(MAGIC)?.split_at_checked(SUM)?;
         if Sha256::digest(rest)[..] != *sum {
             return None;
@@ -107,7 +107,7 @@ fn report(said: Said) -> Report {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn example(grid: GridKind, report: Option<Report>) -> Entry {

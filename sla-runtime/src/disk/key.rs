@@ -21,19 +21,24 @@ impl Key {
         let ptxas = tools.ptxas.as_deref().map_or_else(|| "none".to_owned(), identity);
         let parts =
             [&toolchain(), &ptxas, &format!("{capability:?}"), &format!("{options:?}"), &kernel.to_string()];
-        let mut hash = Sha256::new();
-        for part in parts {
-            // Lengths, so that no part can be taken for the end of another.
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        Key(hex(&hash.finalize()))
+        Key(digest(&parts.map(String::as_str)))
     }
 
     /// The name of its file, without an ending.
     pub fn name(&self) -> &str {
         &self.0
     }
+}
+
+/// A checksum of texts, in hexadecimal digits.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // Lengths, so that no part can be taken for the end of another.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
 }
 
 /// What tells one ptxas from another without starting it: its place, size and time.

@@ -8,8 +8,10 @@
 mod entry;
 mod key;
 
-pub(crate) use entry::Entry;
-pub(crate) use key::Key;
+pub use entry::Entry;
+#[cfg(test)]
+pub(crate) use entry::tests::example;
+pub(crate) use key::{Key, digest};
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,6 +1,5 @@
 //! The folder under threads, limits, damage and without room.
 
-use super::entry::tests::example;
 use super::*;
 use sla_codegen::{Arch, GridKind, Options, Target, Tools};
 use sla_dsl::ir::Facts;

@@ -9,7 +9,6 @@ use crate::kernels::{mask_lists, router};
 use sla_codegen::{Arch, Target};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
-use sla_dsl::launch::Space;
 use sla_runtime::{DynTensor, RuntimeError};
 
 /// The critical blocks of each row of a mask.
@@ -118,7 +117,7 @@ impl Sla {
         let blocks = self.config.blocks();
         let linear = self.config.scope() != Scope::None;
         let roles = self.on_hopper() && elem.is_half() && (self.halves(elem, keys) || !linear);
-        if self.device.space() != Space::Host && d * self.parts() > 64 && !roles {
+        if matches!(self.device.target(), Some(Target::Cuda(_))) && d * self.parts() > 64 && !roles {
             return Tiles { q: 64, k: 64 };
         }
         Tiles { q: blocks.q(), k: blocks.k() }

@@ -23,6 +23,7 @@ pub use workspace::Workspace;
 
 use super::config::{Config, FeatureMap};
 use crate::kernels::feature_map;
+use crate::shipped;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
 use sla_runtime::{Device, DynTensor, RuntimeError};
@@ -49,7 +50,7 @@ pub struct Weights {
 impl Sla {
     /// The operator for `config` on `device`.
     pub fn new(device: &Device, config: Config) -> Sla {
-        Sla { device: device.clone(), config, half_states: None }
+        Sla { device: shipped::equipped(device), config, half_states: None }
     }
 
     /// Whether the linear branch multiplies bf16 inputs by states rounded to bf16 rather than in f32. Without this it does on Hopper, whose fused kernels are

@@ -7,7 +7,6 @@
 mod check;
 mod explain;
 mod layout;
-mod log;
 mod lower;
 mod placement;
 mod pressure;
@@ -18,10 +17,11 @@ mod stage;
 mod text;
 
 pub(crate) use explain::explain;
-pub use log::{DeviceLog, DeviceReport};
 
 use super::hopper::{self, Scheduled};
-use crate::{Arch, CodegenError, GpuImage, GridKind, Options, ScheduleKind, Stage, TensorMap, Tools};
+use crate::{
+    Arch, CodegenError, DeviceLog, GpuImage, GridKind, Options, ScheduleKind, Stage, TensorMap, Tools,
+};
 use lower::{Lowered, lower_roles};
 use schedule::Schedule;
 use sla_dsl::diag::Loc;
@@ -29,11 +29,7 @@ use sla_dsl::ir::{Kernel, verify};
 
 /// Dynamic shared memory that one program may have, in bytes.
 const fn shared_limit(arch: Arch) -> usize {
-    match arch {
-        Arch::Sm80 => 163 * 1024,
-        Arch::Sm89 | Arch::Sm120a => 99 * 1024,
-        Arch::Sm90a | Arch::Sm100a => 227 * 1024,
-    }
+    arch.shared_bytes() as usize
 }
 
 /// A kernel that is ready for the back end.
@@ -62,7 +58,7 @@ impl Ready {
         }
         if arch == Arch::Sm90a && options.schedule != ScheduleKind::Baseline && !options.checks {
             match hopper::schedule(kernel, options) {
-                Ok(scheduled) => return Ready::roles(scheduled),
+                Ok(scheduled) => return Ready::roles(scheduled, options.lines),
                 Err(refusal) if forced => {
                     let message = format!("it has no schedule of roles: {}", refusal.reason);
                     return Err(check::unsupported(kernel, arch, refusal.loc, message));
@@ -82,7 +78,7 @@ impl Ready {
         })
     }
 
-    fn roles(scheduled: Scheduled) -> Result<Ready, CodegenError> {
+    fn roles(scheduled: Scheduled, lines: bool) -> Result<Ready, CodegenError> {
         if cfg!(debug_assertions) {
             verify(&scheduled.kernel)?;
             if let Err(found) = hopper::verify::verify_protocol(&scheduled.kernel) {
@@ -91,7 +87,7 @@ impl Ready {
                 return Err(CodegenError::Internal { kernel, stage: Stage::Sched, message });
             }
         }
-        let lowered = lower_roles(&scheduled.kernel, scheduled.ctas_per_sm)?;
+        let lowered = lower_roles(&scheduled.kernel, scheduled.ctas_per_sm, lines)?;
         Ok(Ready {
             how: How::Roles(Box::new(scheduled)),
             mlir: lowered.mlir,
@@ -105,7 +101,7 @@ impl Ready {
 
     /// What is loaded on a GPU.
     fn image(self, kernel: &Kernel, arch: Arch) -> Result<GpuImage, CodegenError> {
-        let (_, ptx) = ptx::assembly(kernel, arch, &self.mlir)?;
+        let (_, ptx) = ptx::assembly(&kernel.name, arch, &self.mlir)?;
         Ok(GpuImage {
             entry: ptx::entry(kernel),
             ptx,
@@ -154,7 +150,7 @@ fn baseline(kernel: &Kernel, arch: Arch, options: &Options) -> Result<(Schedule,
         if schedule.buffer_bytes > limit && stages > 1 {
             continue;
         }
-        let lowered = lower::lower(kernel, &schedule, options.checks);
+        let lowered = lower::lower(kernel, &schedule, options);
         let room = if asked.is_none() && stages > 2 { limit / 2 } else { limit };
         if lowered.shared_bytes <= room {
             return Ok((schedule, lowered));
@@ -180,7 +176,7 @@ pub fn compile(kernel: &Kernel, arch: Arch, options: &Options) -> Result<GpuImag
 /// # Errors
 /// Ops that the lowering of roles does not have; in debug builds a protocol that does not hold.
 pub fn compile_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<GpuImage, CodegenError> {
-    Ready::roles(Scheduled::persistent(kernel.clone(), ctas_per_sm))?.image(kernel, Arch::Sm90a)
+    Ready::roles(Scheduled::persistent(kernel.clone(), ctas_per_sm), false)?.image(kernel, Arch::Sm90a)
 }
 
 /// The text of a stage (bytes for `Cubin`).
@@ -195,20 +191,46 @@ pub fn emit(
     stage: Stage,
 ) -> Result<Vec<u8>, CodegenError> {
     let ready = Ready::new(kernel, arch, options)?;
-    let text = match stage {
-        Stage::Tile => return Err(CodegenError::NoStage { target: arch.name().to_string(), stage }),
-        Stage::Sched => ready.describe(kernel),
-        Stage::Mlir => ready.mlir,
-        Stage::Ll => ptx::assembly(kernel, arch, &ready.mlir)?.0,
-        Stage::Ptx => ptx::assembly(kernel, arch, &ready.mlir)?.1,
-        Stage::Cubin | Stage::Sass => {
-            let (_, ptx) = ptx::assembly(kernel, arch, &ready.mlir)?;
-            let cubin = crate::ptxas::assemble(tools, &ptx, arch)?.cubin;
-            if stage == Stage::Cubin {
-                return Ok(cubin);
+    match stage {
+        Stage::Tile => Err(CodegenError::NoStage { target: arch.name().to_string(), stage }),
+        Stage::Sched => Ok(ready.describe(kernel).into_bytes()),
+        _ => emit_from(&kernel.name, &ready.mlir, Stage::Mlir, arch, tools, stage),
+    }
+}
+
+/// The text of a stage (bytes for `Cubin`), from MLIR or PTX for a kernel of that name; a stage before that is the text itself.
+///
+/// # Errors
+/// What MLIR, LLVM or a tool says against the text, or a missing tool.
+pub fn emit_from(
+    name: &str,
+    text: &str,
+    from: Stage,
+    arch: Arch,
+    tools: &Tools,
+    stage: Stage,
+) -> Result<Vec<u8>, CodegenError> {
+    if stage <= from {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let made;
+    let ptx = match from {
+        Stage::Ptx => text,
+        _ => {
+            let (ll, ptx) = ptx::assembly(name, arch, text)?;
+            if stage == Stage::Ll {
+                return Ok(ll.into_bytes());
             }
-            crate::ptxas::disassemble(tools, &cubin)?
+            made = ptx;
+            &made
         }
     };
-    Ok(text.into_bytes())
+    if stage == Stage::Ptx {
+        return Ok(ptx.as_bytes().to_vec());
+    }
+    let cubin = crate::ptxas::assemble(tools, ptx, arch)?.cubin;
+    if stage == Stage::Cubin {
+        return Ok(cubin);
+    }
+    Ok(crate::ptxas::disassemble(tools, &cubin)?.into_bytes())
 }

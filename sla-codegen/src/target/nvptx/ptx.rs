@@ -12,13 +12,13 @@ use std::sync::Once;
 const PTX_VERSION: &str = "+ptx88";
 
 /// Optimised LLVM IR, and PTX.
-pub fn assembly(kernel: &Kernel, arch: Arch, mlir: &str) -> Result<(String, String), CodegenError> {
+pub fn assembly(kernel: &str, arch: Arch, mlir: &str) -> Result<(String, String), CodegenError> {
     static INIT: Once = Once::new();
     INIT.call_once(|| Target::initialize_nvptx(&InitializationConfig::default()));
     let failed =
-        |message: String| CodegenError::Internal { kernel: kernel.name.clone(), stage: Stage::Ptx, message };
+        |message: String| CodegenError::Internal { kernel: kernel.to_string(), stage: Stage::Ptx, message };
     let session = LlvmSession::new();
-    let module = lower_to_llvm(&session, &kernel.name, mlir)?;
+    let module = lower_to_llvm(&session, kernel, mlir)?;
     let triple = TargetTriple::create("nvptx64-nvidia-cuda");
     let machine = Target::from_triple(&triple)
         .map_err(|e| failed(e.to_string()))?

@@ -3,6 +3,7 @@
 //! Two streams: the body, in program order, and the head, which opens the function and holds values that depend only on the
 //! thread and the arguments. Equal lines of the head are written once. A *section*, what some of the threads do, has a head of its own.
 
+use sla_dsl::diag::Loc;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
 use std::mem;
@@ -93,6 +94,14 @@ pub struct Text {
     structures: BTreeSet<usize>,
     next: u32,
     depth: usize,
+    /// Behind every line of the body, where places in the source are asked for: the one of the op that is being lowered.
+    place: Option<String>,
+}
+
+/// A place in the Rust source behind an op; nothing for an unknown one.
+pub fn place(loc: Loc) -> String {
+    let file = loc.file.replace('\\', "\\\\").replace('"', "\\\"");
+    if loc.line == 0 { String::new() } else { format!(" loc(\"{file}\":{}:{})", loc.line, loc.col) }
 }
 
 impl Text {
@@ -102,18 +111,48 @@ impl Text {
         Ssa { id: self.next, part: None }
     }
 
+    /// From here on every op of the body has its place.
+    pub fn with_places(&mut self) {
+        self.place = Some(String::new());
+    }
+
+    /// Whether they have.
+    pub fn has_places(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// The place of the ops that follow, if they are to have one; returns the one before. An unknown place is that of what is around it.
+    pub fn at(&mut self, loc: Loc) -> Option<String> {
+        let before = self.place.clone();
+        if self.place.is_some() && loc.line > 0 {
+            self.place = Some(place(loc));
+        }
+        before
+    }
+
+    /// Back to a place that [`Text::at`] returned.
+    pub fn back(&mut self, place: Option<String>) {
+        self.place = place;
+    }
+
     /// A line of the body.
     pub fn line(&mut self, line: impl fmt::Display) {
+        let place = self.place.as_deref().unwrap_or_default();
+        let _ = writeln!(self.body, "{:1$}{line}{place}", "", 4 + 2 * self.depth);
+    }
+
+    /// A line that is only a part of an op.
+    fn part(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.body, "{:1$}{line}", "", 4 + 2 * self.depth);
     }
 
     /// Opens a region: what follows is indented.
     pub fn open(&mut self, line: impl fmt::Display) {
-        self.line(line);
+        self.part(line);
         self.depth += 1;
     }
 
-    /// Closes a region.
+    /// Closes a region, and with it an op.
     pub fn close(&mut self, line: impl fmt::Display) {
         self.depth -= 1;
         self.line(line);
@@ -121,8 +160,8 @@ impl Text {
 
     /// Closes a region and opens the next one of the same op.
     pub fn reopen(&mut self, line: impl fmt::Display) {
-        self.close(line);
-        self.depth += 1;
+        self.depth -= 1;
+        self.open(line);
     }
 
     /// An op of one result in the body.

@@ -269,13 +269,24 @@ fn start_driver() -> Result<(), CudaError> {
             other => other,
         });
     }
-    let mut version = 0;
-    // SAFETY: writes one number.
-    unsafe { sys::cuDriverGetVersion(&raw mut version).result() }
-        .map_err(|e| CudaError::driver("asking for the driver's version", e))?;
+    let version = driver_version().map_err(|e| CudaError::driver("asking for the driver's version", e))?;
     if version < OLDEST_DRIVER {
         let shown = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
         return Err(CudaError::OldDriver { found: shown(version), needed: shown(OLDEST_DRIVER) });
     }
     Ok(())
+}
+
+/// The driver's version, as drivers count: 13000 for CUDA 13.0.
+fn driver_version() -> Result<i32, DriverError> {
+    let mut version = 0;
+    // SAFETY: writes one number.
+    unsafe { sys::cuDriverGetVersion(&raw mut version).result() }?;
+    Ok(version)
+}
+
+/// The release of CUDA that an opened driver is of, and with it its compiler.
+pub(super) fn driver_release() -> Option<(u32, u32)> {
+    let version = u32::try_from(driver_version().ok()?).ok()?;
+    Some((version / 1000, version % 1000 / 10))
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod maps;
 mod memory;
 mod module;
+mod source;
 mod stream;
 
 pub(crate) use context::{CudaContext, Event};
@@ -22,16 +23,15 @@ pub(crate) use stream::CudaStream;
 
 use super::Resources;
 use crate::RuntimeError;
+use crate::bundle::Bundle;
 use crate::cache::{Compiled, KernelCache, Plan, Plans};
-use crate::disk::{DiskCache, Entry, Key};
 use crate::slots::pack;
-use code::Code;
 use graph::Recording;
 use module::{CudaKernel, Layout};
-use sla_codegen::{Arch, Artifact, CodegenError, DeviceLog, Options, Stage, Target, Tools};
-use sla_dsl::ir::Kernel;
+use sla_codegen::{Arch, DeviceLog, Options};
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Bound};
+use source::Source;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -44,12 +44,10 @@ struct Prepared {
 /// A GPU with its compiled kernels.
 pub(super) struct CudaDevice {
     arch: Arch,
-    tools: Tools,
+    source: Arc<Source>,
     cache: Arc<KernelCache<CudaKernel>>,
     /// How launches of this handle were prepared. Their counters are for its stream alone.
     plans: Arc<Plans<Prepared>>,
-    /// Kernels of earlier processes.
-    disk: Option<Arc<DiskCache>>,
     /// Whether kernels check what they touch, and launches wait to hear of it.
     checks: bool,
     /// Where launches go.
@@ -72,10 +70,9 @@ impl CudaDevice {
         let stream = CudaStream::default_of(&context);
         Ok(CudaDevice {
             arch,
-            tools: crate::env::tools(),
+            source: Arc::new(Source::from_env()),
             cache: Arc::new(KernelCache::new(crate::env::dumps())),
             plans: Arc::new(Plans::new()),
-            disk: crate::env::disk_cache().map(Arc::new),
             checks: crate::env::checks(),
             memory: stream.clone(),
             stream,
@@ -93,15 +90,26 @@ impl CudaDevice {
     pub fn on(&self, stream: &Arc<CudaStream>) -> CudaDevice {
         CudaDevice {
             arch: self.arch,
-            tools: self.tools.clone(),
+            source: self.source.clone(),
             cache: self.cache.clone(),
             // Counters of plans are for one order of launches.
             plans: Arc::new(Plans::new()),
-            disk: self.disk.clone(),
             checks: self.checks,
             stream: stream.clone(),
             memory: stream.clone(),
             recording: None,
+        }
+    }
+
+    /// Another handle of the same GPU and stream with the same kernels, which takes others out of one bundle more.
+    pub fn with_bundle(&self, bundle: Arc<Bundle>) -> CudaDevice {
+        CudaDevice {
+            source: Arc::new(self.source.with(bundle)),
+            // Launches of both are in one order.
+            plans: self.plans.clone(),
+            memory: self.memory.clone(),
+            recording: self.recording.clone(),
+            ..self.on(&self.stream)
         }
     }
 
@@ -209,46 +217,8 @@ impl CudaDevice {
         bound: &Bound,
         options: &Options,
     ) -> Result<Arc<Compiled<CudaKernel>>, RuntimeError> {
-        self.cache.get(def, consts, options, bound, |kernel| self.load(def.name, kernel, options))
-    }
-
-    /// Loads a kernel from disk, or compiles it and keeps it there.
-    fn load(
-        &self,
-        name: &'static str,
-        kernel: &Kernel,
-        options: &Options,
-    ) -> Result<CudaKernel, RuntimeError> {
-        let capability = self.context().capability();
-        let params = || kernel.params.iter().map(|p| p.name.clone()).collect();
-        // Kernels that check have a log, which is not kept.
-        let disk = self.disk.as_deref().filter(|_| !options.checks);
-        let disk = disk.map(|disk| (disk, Key::new(kernel, options, &self.tools, capability)));
-        if let Some(Entry { image, code, report, .. }) = disk.as_ref().and_then(|(d, key)| d.get(key)) {
-            let code = Code { bytes: code, report, refused: None };
-            // What does not load is compiled again.
-            if let Ok(loaded) = CudaKernel::load(self.context(), name, params(), &image, code) {
-                return Ok(loaded);
-            }
-        }
-        let none = || CodegenError::NoStage { target: options.target.to_string(), stage: Stage::Ptx };
-        let (Artifact::Gpu(image), Target::Cuda(arch)) =
-            (sla_codegen::compile(kernel, options)?, options.target)
-        else {
-            return Err(none().into());
-        };
-        let code = Code::best(&image.ptx, arch, capability, &self.tools);
-        let (bytes, report, kept) = (code.bytes.clone(), code.report.clone(), code.refused.is_none());
-        let loaded = CudaKernel::load(self.context(), name, params(), &image, code)?;
-        // A ptxas that failed once, as with a full disk, may not do so again.
-        if let Some((disk, key)) = disk.filter(|_| kept) {
-            let title = format!("{name} for {}", arch.name());
-            if let Some(warning) = disk.put(&key, &Entry { title, image, code: bytes, report }) {
-                // A closed stream is no reason to stop.
-                let _ = writeln!(std::io::stderr(), "warning: {warning}");
-            }
-        }
-        Ok(loaded)
+        let load = |kernel: &_| self.source.load(self.context(), def, consts, kernel, options);
+        self.cache.get(def, consts, options, bound, load)
     }
 }
 

@@ -267,7 +267,9 @@ fn load_code(kernel: &str, code: Code, ptx: &str) -> Result<(sys::CUmodule, Opti
     match load_module(kernel, &code.bytes) {
         Ok(module) => Ok((module, code.report)),
         // A ptxas newer than the driver makes what the driver cannot load.
-        Err(_) if code.report.is_some() => Ok((load_module(kernel, ptx.as_bytes())?, None)),
+        Err(_) if code.report.is_some() && !ptx.is_empty() => {
+            Ok((load_module(kernel, ptx.as_bytes())?, None))
+        }
         Err(CudaError::Image { kernel, message }) => {
             let also = code.refused.map_or(String::new(), |why| format!("; ptxas neither: {why}"));
             Err(CudaError::Image { kernel, message: message + &also })

@@ -1,5 +1,6 @@
 //! The driver's side of a launch, on PTX written by hand. Without a GPU only the choice of architecture is tested.
 
+use super::code::Code;
 use super::*;
 use crate::testing::gpu_or_skip;
 use sla_codegen::{GpuImage, GridKind, TensorMap};

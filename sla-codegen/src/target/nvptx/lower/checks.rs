@@ -1,5 +1,5 @@
 //! Under `Options::checks`: boxes, assertions and divisors are looked at on the device, and what is wrong goes to the log of
-//! [`super::super::log`]. Without them nothing here writes a line.
+//! [`crate::device_log`]. Without them nothing here writes a line.
 //!
 //! What is checked is the same for all threads of a program, or made so by a vote, so a program that fails is left by all of its threads
 //! at once and none waits at a barrier for another. Its accesses depend on the check as well: code that LLVM or ptxas
@@ -7,7 +7,7 @@
 
 use super::Lower;
 use super::global::BoxAxis;
-use crate::target::nvptx::log::{COUNT, ENTRIES, HEAD, OPERAND_BITS, Site, What};
+use crate::device_log::{COUNT, ENTRIES, HEAD, OPERAND_BITS, Site, What};
 use crate::target::nvptx::text::{Ssa, Ty};
 use sla_dsl::ir::{DimExpr, Elem, OpCode, OpId, Value};
 

@@ -27,17 +27,18 @@ mod wgmma;
 pub use roles::lower_roles;
 
 use super::layout::Layout;
-use super::log::DeviceLog;
 use super::product::{fits_tensor_cores, looked_through};
 use super::ptx::entry;
 use super::schedule::Schedule;
-use super::text::{Ssa, Text, Ty, list};
+use super::text::{Ssa, Text, Ty, list, place};
 use crate::analysis::{Divisors, TensorUse, Uses, tensor_uses};
+use crate::{DeviceLog, Options};
 use checks::Log;
 use dot::Kept;
 use ring::View;
 use roles::Roles;
 use shared::SharedTile;
+use sla_dsl::diag::Loc;
 use sla_dsl::ir::{AbiArg, BlockId, DimExpr, Elem, Kernel, Op, OpCode, OpId, ParamKind, Type, Value};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -65,10 +66,13 @@ enum Val {
     View(View),
 }
 
-/// Lowers a kernel under a schedule, with `checks` on the device or without. The kernel has passed the target's check.
-pub fn lower(kernel: &Kernel, schedule: &Schedule, checks: bool) -> Lowered {
+/// Lowers a kernel under a schedule, with checks on the device and places in the source as the options say. The kernel has passed the target's check.
+pub fn lower(kernel: &Kernel, schedule: &Schedule, options: &Options) -> Lowered {
     let mut lower = Lower::new(kernel, schedule);
-    let arguments = lower.arguments(checks);
+    if options.lines {
+        lower.t.with_places();
+    }
+    let arguments = lower.arguments(options.checks);
     lower.block(kernel.body);
     let shared_bytes = schedule.buffer_bytes.max(lower.scratch_end);
     let log = lower.log.take().map(|l| DeviceLog::new(&kernel.name, l.sites));
@@ -197,10 +201,11 @@ impl Lower<'_> {
 
     /// The module, with attributes of its function beside the number of threads.
     fn finish(self, arguments: &[String], threads: u32, attributes: &str) -> String {
+        let place = if self.t.has_places() { place(first_place(self.k)) } else { String::new() };
         format!(
             "{}module {{\n  llvm.mlir.global external @pool$() {{addr_space = 3 : i32, alignment = 1024 : i64}} : \
              !llvm.array<0 x i8>\n  llvm.func @{}({}) attributes {{nvvm.kernel, nvvm.maxntid = array<i32: {threads}>{attributes}}} {{\n\
-             {}    llvm.return\n  }}\n}}\n",
+             {}    llvm.return\n  }}{place}\n}}{place}\n",
             self.t.names(),
             entry(self.k),
             list(arguments),
@@ -227,6 +232,12 @@ impl Lower<'_> {
     }
 
     fn op(&mut self, id: OpId) {
+        let before = self.t.at(self.k.op(id).loc);
+        self.op_here(id);
+        self.t.back(before);
+    }
+
+    fn op_here(&mut self, id: OpId) {
         let op = self.k.op(id);
         self.current = id;
         if op.results.iter().any(|&r| looked_through(self.k, &self.uses, &self.defs, r)) {
@@ -489,6 +500,17 @@ impl Lower<'_> {
         }
         p
     }
+}
+
+/// The place of the first op that has one.
+fn first_place(kernel: &Kernel) -> Loc {
+    let mut first = Loc::UNKNOWN;
+    kernel.walk(&mut |k, _, id| {
+        if first.line == 0 {
+            first = k.op(id).loc;
+        }
+    });
+    first
 }
 
 /// The type of the register that holds an element, or two halves of it.

@@ -125,22 +125,27 @@ pub(super) struct Roles {
     pub in_flight: Vec<Vec<Ssa>>,
 }
 
-/// Lowers a scheduled kernel of which `ctas_per_sm` blocks are to fit a multiprocessor.
+/// Lowers a scheduled kernel of which `ctas_per_sm` blocks are to fit a multiprocessor; with `lines`, every op has its place in the source.
 ///
 /// # Errors
 /// What the lowering does not do, with the op's place: see `roles_check`.
-pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32) -> Result<LoweredRoles, CodegenError> {
+pub fn lower_roles(kernel: &Kernel, ctas_per_sm: u32, lines: bool) -> Result<LoweredRoles, CodegenError> {
     check(kernel)?;
-    let first = lower_with(kernel, ctas_per_sm, 0)?;
+    let first = lower_with(kernel, ctas_per_sm, lines, 0)?;
     if first.groups == 1 {
         return Ok(first);
     }
     // What a group takes is known when all its roles have been lowered; stages are at multiples of 1024.
-    lower_with(kernel, ctas_per_sm, first.shared_bytes.next_multiple_of(1024))
+    lower_with(kernel, ctas_per_sm, lines, first.shared_bytes.next_multiple_of(1024))
 }
 
 /// The same, with so many bytes of shared memory for each of several groups.
-fn lower_with(kernel: &Kernel, ctas_per_sm: u32, group_bytes: usize) -> Result<LoweredRoles, CodegenError> {
+fn lower_with(
+    kernel: &Kernel,
+    ctas_per_sm: u32,
+    lines: bool,
+    group_bytes: usize,
+) -> Result<LoweredRoles, CodegenError> {
     let roles: Vec<OpId> = of_code(kernel, OpCode::Role);
     let number = |id: OpId, key: &str| kernel.op(id).int(key).unwrap_or(0) as u32;
     let groups = roles.first().map_or(1, |&r| number(r, "groups").max(1));
@@ -154,6 +159,9 @@ fn lower_with(kernel: &Kernel, ctas_per_sm: u32, group_bytes: usize) -> Result<L
     let plain = Schedule::plain(kernel, Family::mma(1));
 
     let mut lower = Lower::new(kernel, &plain);
+    if lines {
+        lower.t.with_places();
+    }
     (lower.roles.groups, lower.roles.group_bytes) = (groups, group_bytes);
     let mut arguments = lower.arguments(false);
     for &id in &kernel.block(kernel.body).ops {

@@ -5,6 +5,9 @@
 //! program order, so that the n-th record of an element is from the n-th time that the op ran: from that the host
 //! restores whole tiles. Writing is the lowering's business, memory and launch the runtime's.
 
+// Where there is no compiler nothing makes a log; its reader is the same.
+#![cfg_attr(not(feature = "llvm"), allow(dead_code))]
+
 use crate::target::printed::show;
 use sla_dsl::diag::{Diagnostic, Loc};
 use sla_dsl::interp::Fault;
@@ -12,19 +15,19 @@ use sla_dsl::ir::Elem;
 use std::collections::BTreeMap;
 
 /// Printed elements that a log holds; more are counted only.
-pub(super) const ENTRIES: usize = 1 << 16;
+pub(crate) const ENTRIES: usize = 1 << 16;
 /// Words in front of the printed elements: whether there is a failure, its site, axis, first index and size, and the number of elements.
-pub(super) const HEAD: usize = 8;
+pub(crate) const HEAD: usize = 8;
 /// Where the number of printed elements is, in words.
-pub(super) const COUNT: usize = 5;
+pub(crate) const COUNT: usize = 5;
 /// Words of a printed element: program, site and operand, place in row-major order, bits.
 const ENTRY: usize = 4;
 /// Bits of the second word of an entry that hold the operand; with all of them set there is none.
-pub(super) const OPERAND_BITS: u32 = 8;
+pub(crate) const OPERAND_BITS: u32 = 8;
 
 /// A place in a kernel that may write to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// The op's place.
     pub loc: Loc,
     /// What is reported.
@@ -33,7 +36,7 @@ pub(super) struct Site {
 
 /// What a site reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     /// A box outside a tensor: its name, and the box's extent on each axis.
     Outside(String, Vec<i64>),
     /// A sentence.
@@ -59,7 +62,7 @@ pub struct DeviceReport {
 }
 
 impl DeviceLog {
-    pub(super) fn new(kernel: &str, sites: Vec<Site>) -> DeviceLog {
+    pub(crate) fn new(kernel: &str, sites: Vec<Site>) -> DeviceLog {
         DeviceLog { kernel: kernel.to_string(), sites }
     }
 

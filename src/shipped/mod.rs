@@ -1,0 +1,31 @@
+//! The kernels of the operator, compiled before: what a library without a compiler runs on NVIDIA GPUs.
+//!
+//! [`plan`] says which they are, by going through forwards and backwards of problems of many sizes on a device that notes what is launched. `sla bundle` compiles
+//! them; with the feature `compile` off, what it wrote into this folder is part of the library, and [`bundles`] has it. With a compiler nothing of this is used.
+
+mod plan;
+
+use sla_runtime::bundle::Bundle;
+use sla_runtime::{Device, DeviceName};
+use std::sync::{Arc, OnceLock};
+
+pub use plan::{Settings, plan};
+
+/// What is embedded: for Hopper machine code, for every other GPU PTX.
+static EMBEDDED: &[&[u8]] = &[];
+
+/// The embedded bundles; none in a library that has a compiler.
+pub fn bundles() -> &'static [Arc<Bundle>] {
+    static BUNDLES: OnceLock<Vec<Arc<Bundle>>> = OnceLock::new();
+    // What the build embedded is whole: a test opens it.
+    BUNDLES
+        .get_or_init(|| EMBEDDED.iter().filter_map(|&bytes| Bundle::open(bytes).ok().map(Arc::new)).collect())
+}
+
+/// A GPU that has the embedded kernels; any other device as it is.
+pub(crate) fn equipped(device: &Device) -> Device {
+    match device.name() {
+        DeviceName::Cuda(_) => bundles().iter().fold(device.clone(), |d, b| d.with_bundle(b.clone())),
+        _ => device.clone(),
+    }
+}

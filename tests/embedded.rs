@@ -1,0 +1,116 @@
+//! The library without a compiler: `cargo test --no-default-features --test embedded`, which `cargo xtask test` does after everything else. With the default
+//! features there is nothing here.
+#![cfg(not(feature = "compile"))]
+
+// Other tests choose other problems.
+#[allow(dead_code, unused_imports)]
+mod agreement;
+
+use agreement::{Problem, check_all, config, dims};
+use sla::attention::Dims;
+use sla::shipped::{Settings, bundles, plan};
+use sla::{Arch, Blocks, Device, DeviceName, Dtype, FeatureMap, Scope, Tensor};
+use sla_dsl::prelude::*;
+use sla_runtime::RuntimeError;
+use sla_runtime::testing::gpu_or_skip;
+use std::path::Path;
+use std::process::Command;
+
+/// `y = 2 x`
+#[kernel(dims(L), grid(p in L.div_ceil(64)))]
+fn double(x: &Tensor<f32, { [L] }>, y: &mut Tensor<f32, { [L] }>) {
+    y.block::<64>(p).store(x.block::<64>(p).load() * 2.0);
+}
+
+#[test]
+fn every_kernel_of_the_operator_is_embedded_whole() {
+    assert_eq!(bundles().len(), 2, "one for Hopper, one for every GPU");
+    bundles().iter().for_each(|bundle| bundle.verify().unwrap());
+    for arch in [Arch::Sm90a, Arch::Sm80] {
+        let plan = plan(arch, &Settings::shipped()).unwrap();
+        let missing = plan.missing(bundles());
+        assert!(
+            missing.is_empty(),
+            "{} of {} kernels are not embedded, as {}; `cargo xtask bundle` makes the files again",
+            missing.len(),
+            plan.len(),
+            missing[0]
+        );
+    }
+}
+
+#[test]
+fn no_compiler_is_linked_or_built() {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux shows a process its mappings");
+    assert!(maps.contains("libc.so"), "{maps}");
+    for library in ["libLLVM", "libMLIR"] {
+        assert!(!maps.contains(library), "{library} is mapped");
+    }
+    let cargo = Path::new(env!("CARGO"));
+    if !cargo.is_file() {
+        return eprintln!("skipped: there is no {} here", cargo.display());
+    }
+    let tree = |features: &[&str]| {
+        let arguments =
+            ["tree", "--offline", "--package", "sla", "--edges", "normal,build", "--prefix", "none"];
+        let output = Command::new(cargo)
+            .args(arguments)
+            .args(features)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (all, none) = (tree(&[]), tree(&["--no-default-features"]));
+    for dependency in ["melior v", "mlir-sys v", "inkwell v", "llvm-sys v", "sla-mlir-link v"] {
+        assert!(all.contains(dependency), "{all}");
+        assert!(!none.contains(dependency), "{none}");
+    }
+    assert!(none.contains("cudarc v"), "{none}");
+}
+
+#[test]
+fn what_needs_a_compiler_is_a_typed_error() {
+    let e = Device::open(DeviceName::Cpu).unwrap_err();
+    assert!(matches!(e, RuntimeError::NoHost { device: DeviceName::Cpu }), "{e}");
+    match Device::open(DeviceName::Auto) {
+        Ok(device) => assert!(matches!(device.name(), DeviceName::Cuda(0))),
+        Err(RuntimeError::Cuda(e)) => assert!(e.is_absence(), "{e}"),
+        Err(e) => panic!("{e}"),
+    }
+}
+
+#[test]
+fn the_interpreter_needs_none() {
+    let device = Device::interp();
+    let x = Tensor::from_vec(&device, &[3], [1.0f32, 2.0, 3.0]).unwrap();
+    let mut y = Tensor::<f32>::zeros(&device, &[3]).unwrap();
+    double::launch(&device, &x, &mut y).unwrap();
+    assert_eq!(y.to_vec().unwrap(), [2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn the_operator_runs_on_a_gpu_and_other_kernels_say_what_they_lack() {
+    let Some(gpu) = gpu_or_skip("embedded kernels") else { return };
+    let problem = |sizes: [usize; 5], scope, [q, k]: [usize; 2]| {
+        let dims: Dims = dims(sizes);
+        let config = config(scope, FeatureMap::Softmax, Blocks::new(q, k).unwrap());
+        Problem { dtype: Dtype::Bf16, dims, config, mask: None }
+    };
+    check_all(
+        &gpu,
+        &[
+            problem([1, 2, 1024, 1024, 64], Scope::All, [128, 64]),
+            problem([1, 2, 1024, 1024, 128], Scope::Marginal, [128, 64]),
+            problem([2, 3, 300, 700, 128], Scope::All, [64, 64]),
+            problem([1, 2, 1000, 1000, 64], Scope::Marginal, [128, 128]),
+            problem([1, 1, 500, 600, 128], Scope::None, [128, 64]),
+        ],
+    );
+    let x = Tensor::<f32>::zeros(&gpu, &[3]).unwrap();
+    let mut y = Tensor::<f32>::zeros(&gpu, &[3]).unwrap();
+    let e = double::launch(&gpu, &x, &mut y).unwrap_err();
+    assert!(matches!(e, RuntimeError::NoCompiler { .. }), "{e}");
+    assert!(e.to_string().starts_with("double for sm_"), "{e}");
+}
