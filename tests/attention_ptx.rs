@@ -2,7 +2,7 @@
 //! that its first launch waits for the assembler.
 
 use sla::kernels::find;
-use sla_codegen::ptxas::{assemble, hopper_gate};
+use sla_codegen::ptxas::{Tools, assemble, hopper_gate};
 use sla_codegen::{Arch, Artifact, GpuImage, Options, ScheduleKind, Target, compile};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
@@ -45,6 +45,9 @@ fn cases(elem: Elem, Shape(d, bq, bk): Shape, phis: &[i64]) -> Vec<Case> {
         let phi = [("PHI", Const::Int(phi)), ("P", Const::Int(parts))];
         all.extend(FUSED.map(|k| (k, [&common[..], &tiles, &ratios, &phi].concat())));
         all.extend(STATES.map(|k| (k, [&common[..], &blocks, &phi].concat())));
+        // Gradients of states as two terms each.
+        let terms = [("S", Const::Elem(elem)), ("E", Const::Elem(elem)), ("TERMS", Const::Int(2))];
+        all.push(("sla_bwd_state", [&common[..], &blocks, &phi, &terms].concat()));
     }
     let (tq, tk) = tiles(d);
     for k in DENSE {
@@ -161,6 +164,45 @@ fn wide_heads_on_sm_80() {
     within_registers(Arch::Sm80, false, cases(Elem::F16, Shape(128, 128, 128), &EXTREMES));
 }
 
+/// What is wrong with a kernel that should run by roles on Hopper.
+fn not_by_roles(
+    name: &str,
+    changes: &[(&'static str, Const)],
+    even: bool,
+    tools: &Option<Tools>,
+) -> Option<String> {
+    let what = format!("{name} {changes:?} even {even}");
+    let entry = find(name).unwrap();
+    let kernel = entry.kernel(&entry.consts_with(changes), even).unwrap();
+    let Ok(Artifact::Gpu(image)) = compile(&kernel, &Options::new(Target::Cuda(Arch::Sm90a))) else {
+        return Some(format!("{what}: does not compile"));
+    };
+    if image.maps.is_empty() {
+        return Some(format!("{what}: not by roles"));
+    }
+    let tools = tools.as_ref()?;
+    let wrong = match assemble(tools, &image.ptx, Arch::Sm90a) {
+        Err(e) => Some(e.to_string()),
+        Ok(a) => hopper_gate(tools, &a).err().map(|e| e.to_string()),
+    };
+    wrong.map(|e| format!("{what}: {e}"))
+}
+
+/// Sums of states for each row, of their gradients for each column, and what the gradient of the projection is made of.
+#[test]
+fn sums_of_states_in_halves_run_by_roles() {
+    let tools = ptxas();
+    let half = Const::Elem(Elem::BF16);
+    let mut wrong = Vec::new();
+    for (d, even) in [(128, true), (128, false), (64, true), (64, false)] {
+        let changes = [("D", Const::Int(d)), ("E", half), ("F", half), ("M", half), ("ROWS", Const::Int(d))];
+        for name in ["weighted_states", "weighted_state_grads", "weight_grad"] {
+            wrong.extend(not_by_roles(name, &changes, even, &tools));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What the operator launches on Hopper in bf16: kernels of roles within their registers, on the configured blocks, with states in halves.
 #[test]
 fn states_in_halves_run_by_roles() {
@@ -187,22 +229,7 @@ fn states_in_halves_run_by_roles() {
                 if phi > 1 && (name == "sla_bwd_dkdv" || (bq, bk, d, even) != blocks[0]) {
                     continue;
                 }
-                let what = format!("{name} {changes:?} even {even}");
-                let entry = find(name).unwrap();
-                let kernel = entry.kernel(&entry.consts_with(&changes), even).unwrap();
-                let options = Options::new(Target::Cuda(Arch::Sm90a));
-                let Ok(Artifact::Gpu(image)) = compile(&kernel, &options) else {
-                    wrong.push(format!("{what}: does not compile"));
-                    continue;
-                };
-                if image.maps.is_empty() {
-                    wrong.push(format!("{what}: not by roles"));
-                }
-                let Some(tools) = &tools else { continue };
-                match assemble(tools, &image.ptx, Arch::Sm90a) {
-                    Err(e) => wrong.push(format!("{what}: {e}")),
-                    Ok(a) => wrong.extend(hopper_gate(tools, &a).err().map(|e| format!("{what}: {e}"))),
-                }
+                wrong.extend(not_by_roles(name, &changes, even, &tools));
             }
         }
     }

@@ -5,6 +5,9 @@
 //!
 //! In f32 the matrix is made of the mask as it goes. States in 16 bits have a matrix of their own type ([`mask_weights`]), so that matrix
 //! instructions get both operands as they lie in memory, and the projection is folded into the sums before they are stored.
+//!
+//! Gradients of states go the same way back, in two terms each: their sum in f32, its projection and the result keep about 16 bits. Both terms are summed
+//! beside each other, so that a step reads its part of the matrix once: what a multiprocessor gets from L2 bounds such a kernel, not its products.
 
 use sla_dsl::prelude::*;
 
@@ -67,4 +70,46 @@ pub fn weighted_states<S: Half, const BM: usize, const BN: usize, const D: usize
     }
     let projected = dot(sum, projection.block::<D>(0).load().t());
     folded.at(b, h).block::<BM, D>(m, c).store(projected.cast::<S>());
+}
+
+/// `out[a, j] = (Σ_i weights[a, i, j] dH'[a, i]) W`: gradients of the states that rows saw, summed for each column and projected back, each row of a state
+/// as two terms of `S`, what rounding gives and what it leaves. `projection` is what the forward multiplied by, so that what cancels there cancels
+/// here. It is multiplied by `BC` columns at a time, which leaves a thread registers beside the sums. `grads` holds the first terms of all `A`, then the
+/// second ones.
+#[kernel(
+    dims(A, M, N, NW),
+    require(N <= NW, D % BC == 0),
+    grid(j in N.div_ceil(BM), r in P * D, a in A),
+)]
+pub fn weighted_state_grads<
+    S: Half,
+    const BM: usize,
+    const BN: usize,
+    const BC: usize,
+    const D: usize,
+    const P: usize,
+>(
+    weights: &Tensor<S, { [A, M, NW] }>,
+    grads: &Tensor<S, { [2 * A, M, P * D * D] }>,
+    projection: &Tensor<S, { [D, D] }>,
+    out: &mut Tensor<S, { [A, N, P * D, 2, D] }>,
+) {
+    let mut high = zeros::<f32>([BM, D]);
+    let mut low = zeros::<f32>([BM, D]);
+    for i in 0..M.div_ceil(BN) {
+        let counts = weights.at(a).block::<BN, BM>(i, j).load().t();
+        high += dot(counts, grads.at(a).block::<BN, D>(i, r).load());
+        low += dot(counts, grads.at(A + a).block::<BN, D>(i, r).load());
+    }
+    let sum = high + low;
+    let high = sum.cast::<S>();
+    let low = (sum - high.cast::<f32>()).cast::<S>();
+    let out = out.at(a).block::<BM>(j);
+    for c in unroll(0..D / BC) {
+        let w = projection.block::<D, BC>(0, c).load();
+        let grad = dot(high, w) + dot(low, w);
+        let rounded = grad.cast::<S>();
+        out.at(r, 0).block::<BC>(c).store(rounded);
+        out.at(r, 1).block::<BC>(c).store((grad - rounded.cast::<f32>()).cast::<S>());
+    }
 }

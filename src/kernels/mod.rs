@@ -97,6 +97,17 @@ pub const ALL: &[Entry] = &[
             ("SAVE", Const::Bool(true)),
         ],
     },
+    Entry {
+        def: &mask_product::weighted_state_grads,
+        defaults: &[
+            ("S", Const::Elem(Elem::BF16)),
+            ("BM", Const::Int(128)),
+            ("BN", Const::Int(64)),
+            ("BC", Const::Int(64)),
+            D,
+            P,
+        ],
+    },
     Entry { def: &totals::block_total, defaults: &[("BN", Const::Int(32)), ("BX", Const::Int(128))] },
     Entry {
         def: &projection::fold_projection,
@@ -104,13 +115,21 @@ pub const ALL: &[Entry] = &[
     },
     Entry { def: &projection::round_matrix, defaults: &[("S", Const::Elem(Elem::BF16)), D] },
     Entry { def: &projection::split_state, defaults: &[("S", Const::Elem(Elem::BF16)), D] },
-    Entry { def: &projection::weight_grad, defaults: &[E, D, ("CHUNK", Const::Int(8))] },
-    Entry { def: &projection::bias_grad, defaults: &[T, BQ, D] },
+    Entry {
+        def: &projection::weight_grad,
+        defaults: &[
+            E,
+            ("F", Const::Elem(Elem::F32)),
+            ("M", Const::Elem(Elem::F32)),
+            D,
+            ("ROWS", Const::Int(32)),
+        ],
+    },
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
     Entry {
         def: &sla_backward::sla_bwd_state,
-        defaults: &[T, S, BQ, D, PHI, P, ("GROUPED", Const::Bool(false))],
+        defaults: &[T, S, E, BQ, D, PHI, P, ("GROUPED", Const::Bool(false)), ("TERMS", Const::Int(1))],
     },
     Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, SUB, RQ, D, PHI, P, LINEAR] },
     Entry {

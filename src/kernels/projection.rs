@@ -34,42 +34,31 @@ pub fn fold_projection<
     out.at(i).block::<BM, BN>(r, c).store(y.cast::<S>());
 }
 
-/// `x` as two terms of `S`, one `D` by `D` matrix above the other: what rounding to `S` gives, and what it leaves.
+/// `x` as two terms of `S`, one `D` by `D` matrix beside the other: what rounding to `S` gives, and what it leaves.
 #[kernel(dims(X), grid(i in X))]
 pub fn split_state<S: Float, const D: usize>(
     x: &Tensor<f32, { [X, D, D] }>,
-    out: &mut Tensor<S, { [X, 2 * D, D] }>,
+    out: &mut Tensor<S, { [X, D, 2 * D] }>,
 ) {
     let x = x.at(i).block::<D>(0).load();
     let high = x.cast::<S>();
-    out.at(i).block::<D>(0).store(high);
-    out.at(i).block::<D>(1).store((x - high.cast::<f32>()).cast::<S>());
+    out.at(i).block::<D, D>(0, 0).store(high);
+    out.at(i).block::<D, D>(0, 1).store((x - high.cast::<f32>()).cast::<S>());
 }
 
-/// `out[c] = Σ_i dh'[i]ᵀ h[i]` over the `CHUNK` states of chunk `c`; their total is the gradient of `W`.
-#[kernel(dims(X), grid(c in X.div_ceil(CHUNK)))]
-pub fn weight_grad<E: Float, const D: usize, const CHUNK: usize>(
-    grad_folded: &Tensor<f32, { [X, D, D] }>,
-    state: &Tensor<E, { [X, D, D] }>,
-    out: &mut Tensor<f32, { [X.div_ceil(CHUNK), D, D] }>,
+/// `out[g] = Σ_i dh'[i]ᵀ h[i]` over the states of group `g` of `G` that are as long as each other or one longer, `ROWS` rows of them at a time, multiplied
+/// in `M`; the total is the gradient of `W`.
+#[kernel(dims(X, G), require(D % ROWS == 0, G <= X), grid(g in G))]
+pub fn weight_grad<E: Float, F: Float, M: Float, const D: usize, const ROWS: usize>(
+    grad_folded: &Tensor<E, { [X, D, D] }>,
+    state: &Tensor<F, { [X, D, D] }>,
+    out: &mut Tensor<f32, { [G, D, D] }>,
 ) {
     let mut acc = zeros::<f32>([D, D]);
-    for i in c * CHUNK..((c + 1) * CHUNK).min(X) {
-        // In parts of 32 rows, which fit shared memory everywhere.
-        for r in 0..D / 32 {
-            let state = state.at(i).block::<32>(r).load().cast::<f32>();
-            acc += dot(grad_folded.at(i).block::<32>(r).load().t(), state);
-        }
+    for t in g * X / G * (D / ROWS)..(g + 1) * X / G * (D / ROWS) {
+        let grad = grad_folded.at(t / (D / ROWS)).block::<ROWS>(t % (D / ROWS)).load();
+        let state = state.at(t / (D / ROWS)).block::<ROWS>(t % (D / ROWS)).load();
+        acc += dot(grad.cast::<M>().t(), state.cast::<M>());
     }
-    out.at(c).block::<D>(0).store(acc);
-}
-
-/// Column sums of each block of rows of `grad`; their total is the gradient of the bias.
-#[kernel(dims(B, H, L), grid(m in L.div_ceil(BQ), h in H, b in B))]
-pub fn bias_grad<T: Float, const BQ: usize, const D: usize>(
-    grad: &Tensor<T, { [B, H, L, D] }>,
-    out: &mut Tensor<f32, { [B, H, L.div_ceil(BQ), D] }>,
-) {
-    let sum = grad.at(b, h).block::<BQ>(m).load().cast::<f32>().sum(0);
-    out.at(b, h, m).block::<D>(0).store(sum.squeeze(0));
+    out.at(g).block::<D>(0).store(acc);
 }

@@ -10,15 +10,19 @@
 //! The linear part of `grad_k` and `grad_v` is a kernel of its own: beside the sparse part's accumulators, a thread of 64 key rows has no registers for `φ(K)`
 //! and `V dHᵀ`, and a block of threads that serves two lists no shared memory for `dH`. The kernel of the sparse part reads what it adds to while its products run.
 //!
-//! `S` is the type in which the linear branch multiplies by states. In halves, `dH` comes as two terms (`SPLIT`): `V dHᵀ` and `dZ` all but cancel where
+//! `S` is the type in which the linear branch multiplies by states. In halves, `dH` comes as two terms (`SPLIT`), side by side in each row: `V dHᵀ` and `dZ` all but cancel where
 //! few keys have all weight, so that one rounding of `dH` would be seen.
 
 use super::feature_map::{HEDGEHOG, SOFTMAX, feature, feature_grad};
 use sla_dsl::prelude::*;
 
-/// Per query block: `delta = rowsum(dO ∘ O^s)`. For features of two parts also `delta_linear = D^l` and `rden = r`, which
-/// [`sla_bwd_dq`](sla_bwd_dq::Kernel) else computes from what it has.
-#[kernel(dims(B, H, LQ, SM), require(P <= 2), grid(m in LQ.div_ceil(BQ), h in H, b in B))]
+/// Per query block: `delta = rowsum(dO ∘ O^s)`. With `LINEAR` the sums of the columns of `dO` too, whose total is the gradient of the projection's bias.
+/// For features of two parts also `delta_linear = D^l` and `rden = r`, which [`sla_bwd_dq`](sla_bwd_dq::Kernel) else computes from what it has.
+#[kernel(
+    dims(B, H, LQ, SM, MB),
+    require(P <= 2, !LINEAR || MB == LQ.div_ceil(BQ)),
+    grid(m in LQ.div_ceil(BQ), h in H, b in B),
+)]
 pub fn sla_bwd_pre<
     T: Float,
     S: Float,
@@ -38,13 +42,14 @@ pub fn sla_bwd_pre<
     delta: &mut Tensor<f32, { [B, H, LQ] }>,
     delta_linear: &mut Tensor<f32, { [B, H, LQ] }>,
     rden: &mut Tensor<f32, { [B, H, LQ] }>,
+    grad_bias: &mut Tensor<f32, { [B, H, MB, D] }>,
     eps: f32,
 ) {
-    let g = grad.at(b, h).block::<BQ>(m).load();
-    let gf = g.cast::<f32>();
+    let gf = grad.at(b, h).block::<BQ>(m).load().cast::<f32>();
     let os = sparse_out.at(b, h).block::<BQ>(m).load().cast::<f32>();
     delta.at(b, h).block::<BQ>(m).store((os * gf).sum(1).squeeze(1));
     if LINEAR {
+        grad_bias.at(b, h, m).block::<D>(0).store(gf.sum(0).squeeze(0));
         if P > 1 {
             let at = (m / RQ).min(SM - 1);
             let mut x = q.at(b, h).block::<BQ>(m).load().cast::<f32>();
@@ -67,27 +72,29 @@ pub fn sla_bwd_pre<
 }
 
 /// For each part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`. For `G` groups of consecutive query blocks that are as long as each other or
-/// one longer; not `GROUPED`, for each block.
+/// one longer; not `GROUPED`, for each block. In `E`: as one term, or as two, what rounding gives and what it leaves.
 #[kernel(
     dims(B, H, LQ, G),
-    require(P <= 2, G <= LQ.div_ceil(BQ), GROUPED || G == LQ.div_ceil(BQ)),
+    require(P <= 2, TERMS == 1 || TERMS == 2, G <= LQ.div_ceil(BQ), GROUPED || G == LQ.div_ceil(BQ)),
     grid(gp in G * P, h in H, b in B),
 )]
 pub fn sla_bwd_state<
     T: Float,
     S: Float,
+    E: Float,
     const BQ: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
     const GROUPED: bool,
+    const TERMS: usize,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     grad: &Tensor<T, { [B, H, LQ, D] }>,
     w: &Tensor<f32, { [H, D, D] }>,
     delta_linear: &Tensor<f32, { [B, H, LQ] }>,
     rden: &Tensor<f32, { [B, H, LQ] }>,
-    grad_folded: &mut Tensor<f32, { [B, H, G, P, D, D] }>,
+    grad_folded: &mut Tensor<E, { [TERMS, B, H, G, P, D, D] }>,
     grad_sums: &mut Tensor<f32, { [B, H, G, P, D] }>,
 ) {
     let i = gp / P;
@@ -119,7 +126,11 @@ pub fn sla_bwd_state<
         acc = dot(f.t(), grad[i].cast::<S>());
         sum = (f.cast::<f32>() * delta_linear[i].unsqueeze(1)).sum(0);
     }
-    grad_folded.at(b, h, i, p).block::<D>(0).store(acc);
+    let high = acc.cast::<E>();
+    grad_folded.at(0, b, h, i, p).block::<D>(0).store(high);
+    if TERMS == 2 {
+        grad_folded.at(1, b, h, i, p).block::<D>(0).store((acc - high.cast::<f32>()).cast::<E>());
+    }
     grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.squeeze(0));
 }
 
@@ -263,7 +274,7 @@ pub fn sla_bwd_linear<
     k: &Tensor<T, { [B, H, LK, D] }>,
     v: &Tensor<T, { [B, H, LK, D] }>,
     w: &Tensor<f32, { [H, D, D] }>,
-    grad_state: &Tensor<S, { [B, H, SN, P * SPLIT * D, D] }>,
+    grad_state: &Tensor<S, { [B, H, SN, P * D, SPLIT * D] }>,
     grad_sums: &Tensor<f32, { [B, H, SN, P, D] }>,
     grad_k: &mut Tensor<T, { [B, H, LK, D] }>,
     grad_v: &mut Tensor<T, { [B, H, LK, D] }>,
@@ -280,14 +291,14 @@ pub fn sla_bwd_linear<
     for p in unroll(0..P) {
         let dz = grad_sums.at(b, h, at, p).block::<D>(0).load().unsqueeze(0);
         let f = feature(x * (1 - 2 * p), PHI);
-        let dh = grad_state.at(b, h, at).block::<D>(SPLIT * p).load();
+        let dh = grad_state.at(b, h, at).block::<D, D>(p, 0).load();
         dv += dot(f.cast::<S>(), dh);
         if p + 1 == P {
             grad_v.at(b, h).block::<BK>(n).store(dv.cast::<T>());
         }
         let mut df = dot(vt.cast::<S>(), dh.t());
         if SPLIT == 2 {
-            df += dot(vt.cast::<S>(), grad_state.at(b, h, at).block::<D>(SPLIT * p + 1).load().t());
+            df += dot(vt.cast::<S>(), grad_state.at(b, h, at).block::<D, D>(p, 1).load().t());
         }
         dx += feature_grad(f, df + dz, PHI) * (1 - 2 * p);
     }

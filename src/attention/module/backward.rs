@@ -25,9 +25,6 @@ pub struct Grads {
     pub bias: DynTensor,
 }
 
-/// States per partial sum of the projection's gradient, where there are many.
-const CHUNK: usize = 8;
-
 impl Sla {
     /// Gradients for the inputs that `forward` was made from.
     ///
@@ -58,8 +55,11 @@ impl Sla {
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
-        let [mut delta, mut delta_linear, mut rden] =
-            [self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?, self.zeros(&[b, h, lq])?];
+        let mut delta = buffers.take("delta", Elem::F32, &[b, h, lq])?;
+        let mut delta_linear = buffers.take("linear delta", Elem::F32, &[b, h, lq])?;
+        let mut rden = buffers.take("rden", Elem::F32, &[b, h, lq])?;
+        let row_blocks = if linear { lq.div_ceil(tiles.q) } else { 1 };
+        let mut grad_bias = buffers.take("bias of blocks", Elem::F32, &[b, h, row_blocks, d])?;
         let args = [
             read(q),
             read(&saved.sparse_out),
@@ -70,12 +70,13 @@ impl Sla {
             write(&mut delta),
             write(&mut delta_linear),
             write(&mut rden),
+            write(&mut grad_bias),
             eps.clone(),
         ];
         run(&self.device, &sla_backward::sla_bwd_pre, &consts, &args)?;
         drop(args);
 
-        let mut grad_q = self.of(t, q.shape())?;
+        let mut grad_q = buffers.take("grad q", t, q.shape())?;
         let args = [
             read(q),
             read(k),
@@ -97,7 +98,8 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_dq, &consts, &args)?;
         drop(args);
 
-        let (mut grad_k, mut grad_v) = (self.of(t, k.shape())?, self.of(t, v.shape())?);
+        let mut grad_k = buffers.take("grad k", t, k.shape())?;
+        let mut grad_v = buffers.take("grad v", t, v.shape())?;
         let (projection, bias) = if linear {
             let (grad_h, grad_sums, projection) =
                 self.state_grads(buffers, q, grad_out, [&delta_linear, &rden], saved, state_elem)?;
@@ -119,7 +121,10 @@ impl Sla {
                 write(&mut grad_v),
             ];
             run(&self.device, &sla_backward::sla_bwd_linear, &consts, &args)?;
-            (projection, self.bias_grad(buffers, grad_out)?)
+            // In two steps, as one program for all rows would be long.
+            let heads = self.total(buffers, "bias of heads", &grad_bias.reshape(&[b * h, row_blocks, d])?)?;
+            let bias = self.total(buffers, "bias", &heads.reshape(&[1, b * h, d])?)?;
+            (projection, bias.reshape(&[d])?)
         } else {
             (self.zeros(&[d, d])?, self.zeros(&[d])?)
         };
@@ -160,10 +165,19 @@ impl Sla {
         // In f32 a state leaves a thread no registers for a loop.
         let grouped = all && s != Elem::F32;
         let groups = if grouped { (PROGRAMS / (b * h * p).max(1)).clamp(1, m.max(1)) } else { m };
-        let mut grad_folded = self.zeros(&[b, h, groups, p, d, d])?;
-        let mut grad_sums = self.zeros(&[b, h, groups, p, d])?;
+        // States that a forward summed in 16 bits get their gradients by matrix instructions too.
+        let split = saved.weights.projection.as_ref().filter(|_| !all && s != Elem::F32);
+        let (e, terms) = if split.is_some() { (s, 2) } else { (Elem::F32, 1) };
+        let mut grad_folded = buffers.take("grad folded of rows", e, &[terms, b, h, groups, p, d, d])?;
+        let mut grad_sums = buffers.take("grad sums of rows", Elem::F32, &[b, h, groups, p, d])?;
         let mut consts = self.linear_consts(q.elem(), d);
-        consts.extend([elem("S", s), size("BQ", saved.state_blocks.q), switch("GROUPED", grouped)]);
+        consts.extend([
+            elem("S", s),
+            elem("E", e),
+            size("BQ", saved.state_blocks.q),
+            switch("GROUPED", grouped),
+            size("TERMS", terms),
+        ]);
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let args = [
             read(q),
@@ -177,25 +191,30 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
         drop(args);
         let columns = saved.state_mask.transpose(2, 3)?;
-        if all {
-            grad_folded = self.gather_states(buffers, "grad folded", &grad_folded, &columns)?;
+        let grad_sums = self.gather_states(buffers, "grad sums", &grad_sums, &columns)?;
+        // The first term alone is as exact as the state that it is multiplied by.
+        let high = grad_folded.slice(0, 0..1)?.reshape(&[b, h, groups, p, d, d])?;
+        if let Some(projection) = split {
+            let grad_h = self.weighted_state_grads(buffers, &grad_folded, &saved.state_mask, projection)?;
+            return Ok((grad_h, grad_sums, self.weight_grad(buffers, &high, &saved.linear.state)?));
         }
+        grad_folded = if all { self.gather_states(buffers, "grad folded", &high, &columns)? } else { high };
         let projection = self.weight_grad(buffers, &grad_folded, &saved.linear.state)?;
-        let mut grad_h = self.fold(buffers, "grad state", &grad_folded, &saved.weights, true, Elem::F32)?;
+        let mut grad_h =
+            self.fold(buffers, "grad folded back", &grad_folded, &saved.weights, true, Elem::F32)?;
         if !all {
             grad_h = self.gather_states(buffers, "summed grad state", &grad_h, &columns)?;
         }
-        let grad_sums = self.gather_states(buffers, "grad sums", &grad_sums, &columns)?;
         let (n, count) = (grad_h.shape()[2], grad_h.count() / (d * d));
         if s == Elem::F32 {
             return Ok((grad_h.reshape(&[b, h, n, p * d, d])?, grad_sums, projection));
         }
-        let mut terms = self.of(s, &[count, 2 * d, d])?;
+        let mut terms = buffers.take("grad state", s, &[count, d, 2 * d])?;
         let grad_h = grad_h.reshape(&[count, d, d])?;
         let args = [read(&grad_h), write(&mut terms)];
         run(&self.device, &projection::split_state, &[elem("S", s), size("D", d)], &args)?;
         drop(args);
-        Ok((terms.reshape(&[b, h, n, p * 2 * d, d])?, grad_sums, projection))
+        Ok((terms.reshape(&[b, h, n, p * d, 2 * d])?, grad_sums, projection))
     }
 
     /// `Σ dH'ᵀ H` over every state.
@@ -207,31 +226,18 @@ impl Sla {
     ) -> Result<DynTensor, RuntimeError> {
         let d = state.shape()[state.shape().len() - 1];
         let count = state.count() / (d * d);
-        let chunk = if count < PROGRAMS { 1 } else { CHUNK };
-        let chunks = count.div_ceil(chunk);
-        let mut partial = self.zeros(&[chunks, d, d])?;
+        let groups = count.min(PROGRAMS / 2);
+        let mut partial = buffers.take("projection of groups", Elem::F32, &[groups, d, d])?;
         let (grad, state) = (grad_folded.reshape(&[count, d, d])?, state.reshape(&[count, d, d])?);
-        let consts = [elem("E", state.elem()), size("D", d), size("CHUNK", chunk)];
-        run(
-            &self.device,
-            &projection::weight_grad,
-            &consts,
-            &[read(&grad), read(&state), write(&mut partial)],
-        )?;
-        Ok(self.total(buffers, "projection", &partial.reshape(&[1, chunks, d * d])?)?.reshape(&[d, d])?)
-    }
-
-    /// Sum of the rows of `grad_out`.
-    fn bias_grad(&self, buffers: &mut Buffers, grad_out: &DynTensor) -> Result<DynTensor, RuntimeError> {
-        let (b, h, l, d) =
-            (grad_out.shape()[0], grad_out.shape()[1], grad_out.shape()[2], grad_out.shape()[3]);
-        let bq = self.config.blocks().q();
-        let m = l.div_ceil(bq);
-        let mut partial = self.zeros(&[b, h, m, d])?;
-        let consts = [elem("T", grad_out.elem()), size("BQ", bq), size("D", d)];
-        run(&self.device, &projection::bias_grad, &consts, &[read(grad_out), write(&mut partial)])?;
-        // In two steps, as one program for all rows would be long.
-        let heads = self.total(buffers, "bias of heads", &partial.reshape(&[b * h, m, d])?)?;
-        Ok(self.total(buffers, "bias", &heads.reshape(&[1, b * h, d])?)?.reshape(&[d])?)
+        // In f32 in parts of 32 rows, which fit shared memory everywhere.
+        let halves = grad.elem() == state.elem() && state.elem() != Elem::F32;
+        let (m, rows) = if halves { (state.elem(), d) } else { (Elem::F32, 32) };
+        let consts =
+            [elem("E", grad.elem()), elem("F", state.elem()), elem("M", m), size("D", d), size("ROWS", rows)];
+        let args = [read(&grad), read(&state), write(&mut partial)];
+        run(&self.device, &projection::weight_grad, &consts, &args)?;
+        drop(args);
+        let partial = partial.reshape(&[1, groups, d * d])?;
+        Ok(self.total(buffers, "projection", &partial)?.reshape(&[d, d])?)
     }
 }

@@ -135,18 +135,7 @@ impl Sla {
     ) -> Result<(DynTensor, DynTensor), RuntimeError> {
         let [b, h, n, p, d] = [0, 1, 2, 3, 4].map(|axis| blocks.shape()[axis]);
         let (m, s) = (mask.shape()[2], elem("S", blocks.elem()));
-        // Rows whose length is a multiple of 16 bytes can be copied by the hardware.
-        let padded = n.next_multiple_of(8);
-        let mut weights = buffers.take("mask weights", blocks.elem(), &[b, h, m, padded])?;
-        let [r, w] = rows(padded);
-        let complement = switch("COMPLEMENT", self.config.scope() == Scope::Complement);
-        let args = [read(mask), write(&mut weights)];
-        run(&self.device, &mask_product::mask_weights, &[s, r, w, complement], &args)?;
-        drop(args);
-        let mut matrix = buffers.take("rounded projection", blocks.elem(), &[d, d])?;
-        let args = [read(projection), write(&mut matrix)];
-        run(&self.device, &projection::round_matrix, &[s, size("D", d)], &args)?;
-        drop(args);
+        let (weights, matrix) = self.product_operands(buffers, blocks.elem(), mask, projection)?;
         let flat = blocks.reshape(&[b, h, n, p * d * d])?;
         let saved = if save { p * d * d } else { 1 };
         let mut state = buffers.take("state", blocks.elem(), &[b, h, m, saved])?;
@@ -159,6 +148,57 @@ impl Sla {
         buffers.give("rounded projection", matrix);
         let state = if save { state.reshape(&[b, h, m, p, d, d])? } else { state };
         Ok((state, folded))
+    }
+
+    /// What products of states in 16 bits with a mask take beside them: the mask as a 0/1 matrix, and the projection in their type.
+    fn product_operands(
+        &self,
+        buffers: &mut Buffers,
+        s: Elem,
+        mask: &DynTensor,
+        projection: &DynTensor,
+    ) -> Result<(DynTensor, DynTensor), RuntimeError> {
+        let [b, h, m, n] = [0, 1, 2, 3].map(|axis| mask.shape()[axis]);
+        let d = projection.shape()[0];
+        // Rows whose length is a multiple of 16 bytes can be copied by the hardware.
+        let padded = n.next_multiple_of(8);
+        let mut weights = buffers.take("mask weights", s, &[b, h, m, padded])?;
+        let [r, w] = rows(padded);
+        let complement = switch("COMPLEMENT", self.config.scope() == Scope::Complement);
+        let args = [read(mask), write(&mut weights)];
+        run(&self.device, &mask_product::mask_weights, &[elem("S", s), r, w, complement], &args)?;
+        drop(args);
+        let mut matrix = buffers.take("rounded projection", s, &[d, d])?;
+        let args = [read(projection), write(&mut matrix)];
+        run(&self.device, &projection::round_matrix, &[elem("S", s), size("D", d)], &args)?;
+        drop(args);
+        Ok((weights, matrix))
+    }
+
+    /// The gradients of single blocks' states, as two terms each `[B, H, N, P D, 2 D]`, from those of the states that rows of the `mask` saw
+    /// `[2, B, H, M, P, D, D]`, from before the projection.
+    pub(super) fn weighted_state_grads(
+        &self,
+        buffers: &mut Buffers,
+        grads: &DynTensor,
+        mask: &DynTensor,
+        projection: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
+        let [b, h, m, p, d] = [1, 2, 3, 4, 5].map(|axis| grads.shape()[axis]);
+        let (n, s) = (mask.shape()[3], grads.elem());
+        let (weights, matrix) = self.product_operands(buffers, s, mask, projection)?;
+        let mut out = buffers.take("grad state", s, &[b * h, n, p * d, 2, d])?;
+        let consts =
+            [elem("S", s), size("BM", 128), size("BN", 64), size("BC", 64), size("D", d), size("P", p)];
+        let flat_weights = weights.reshape(&[b * h, m, weights.shape()[3]])?;
+        let flat = grads.reshape(&[2 * b * h, m, p * d * d])?;
+        let args = [read(&flat_weights), read(&flat), read(&matrix), write(&mut out)];
+        run(&self.device, &mask_product::weighted_state_grads, &consts, &args)?;
+        drop(args);
+        drop(flat_weights);
+        buffers.give("mask weights", weights);
+        buffers.give("rounded projection", matrix);
+        Ok(out.reshape(&[b, h, n, p * d, 2 * d])?)
     }
 
     /// Sums per-block states `[B, H, N, P, …]` over all blocks (scope `all`, giving `[B, H, 1, P, …]`), or over the blocks that each

@@ -93,8 +93,4 @@ impl Sla {
     fn zeros(&self, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
         DynTensor::zeros(&self.device, Elem::F32, shape)
     }
-
-    fn of(&self, elem: Elem, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
-        DynTensor::zeros(&self.device, elem, shape)
-    }
 }

@@ -31,6 +31,7 @@ mod parts;
 mod plan;
 mod producer;
 mod programs;
+mod sends;
 mod shape;
 mod steps;
 mod straight;

@@ -552,42 +552,6 @@ impl<'k> Finder<'k> {
         Ok(slice)
     }
 
-    /// Whether a store is one of whole rows of halves, which the hardware can copy from shared memory.
-    fn can_send(&self, id: OpId, rows: usize) -> bool {
-        let k = self.k;
-        let op = k.op(id);
-        if op.code != OpCode::Store {
-            return false;
-        }
-        let (Some(param), Type::Tile(elem, shape)) = (k.param_of(op.operands[0]), k.ty(op.operands[1]))
-        else {
-            return false;
-        };
-        let uses = self.tensors[param];
-        elem.is_half()
-            && shape.len() == 2
-            && shape[0] == rows
-            && shape[1].is_multiple_of(64)
-            && self.is_box(op, param, k.ty(op.operands[1]))
-            && (uses.stores, uses.atomics) == (1, 0)
-            && self.reads_only_what_it_writes(id, uses.loads)
-    }
-
-    /// Whether a program reads of a store's tensor at most what the store overwrites, and that before: each thread has then got what it adds to when the
-    /// warpgroup meets before the copy, and no other program looks at it.
-    fn reads_only_what_it_writes(&self, store: OpId, loads: usize) -> bool {
-        let (k, op) = (self.k, self.k.op(store));
-        let before = k.block(k.body).ops.iter().take_while(|&&o| o != store);
-        let same = |o: &&OpId| {
-            let load = k.op(**o);
-            load.code == OpCode::Load
-                && load.operands[0] == op.operands[0]
-                && load.offsets() == op.offsets()
-                && load.ints("box") == op.ints("box")
-        };
-        before.filter(same).count() == loads
-    }
-
     /// Whether the hardware can copy a tile of rank 2 from or to the box of a tensor: a packed and aligned one of at most five axes, whose last one the
     /// tile's columns follow.
     pub(super) fn is_box(&self, op: &Op, param: usize, tile: &Type) -> bool {
