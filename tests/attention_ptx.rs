@@ -2,8 +2,8 @@
 //! that its first launch waits for the assembler.
 
 use sla::kernels::find;
-use sla_codegen::ptxas::{Tools, assemble, hopper_gate};
-use sla_codegen::{Arch, Artifact, GpuImage, Options, ScheduleKind, Target, compile};
+use sla_codegen::ptxas::{assemble, hopper_gate};
+use sla_codegen::{Arch, Artifact, GpuImage, Options, ScheduleKind, Target, Tools, compile};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
 #[path = "../sla-codegen/tests/tools/mod.rs"]
