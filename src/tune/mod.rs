@@ -8,6 +8,7 @@ pub mod check;
 pub mod hands;
 pub mod job;
 pub mod journal;
+pub mod own;
 pub mod prune;
 mod run;
 pub mod search;

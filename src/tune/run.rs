@@ -118,7 +118,7 @@ fn entry(job: &Job, found: &Found, about: About, compiler: &str) -> Result<Entry
 }
 
 /// Which finalist wins, and by how much over the default, which is the first.
-fn winner(finalists: &[Finalist]) -> (usize, f64) {
+pub(super) fn winner(finalists: &[Finalist]) -> (usize, f64) {
     let Some((default, others)) = finalists.split_first() else { return (0, 0.0) };
     let gains = |of: &Finalist| -> Vec<f64> {
         default.rounds.iter().zip(&of.rounds).map(|(default, ms)| default / ms - 1.0).collect()

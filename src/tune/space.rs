@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sla_codegen::Target;
-use sla_dsl::lang::TuneSpace;
+use sla_dsl::lang::{Consts, TuneSpace};
 
 use crate::bench::choices::Choice;
 
@@ -29,12 +29,31 @@ pub struct Space {
 impl Space {
     /// The space that a kernel declares, beside the choice that it has without tuning. Settings of the compiler are GPUs'.
     pub fn new(declared: &TuneSpace, choice: &Choice, target: Option<Target>, before: &str) -> Space {
-        let gpu = matches!(target, Some(Target::Cuda(_)));
         let chosen = |name: &str| {
             let constant = choice.consts.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
             constant.or(choice.settings.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
         };
-        let free = |name: &str| choice.consts.iter().any(|(n, _)| *n == name);
+        Space::beside(declared, target, before, chosen)
+    }
+
+    /// The space of a kernel whose default has these constants, and the compiler's own settings.
+    pub fn of_constants(declared: &TuneSpace, default: &Consts, target: Option<Target>) -> Space {
+        let chosen = |name: &str| {
+            let constant = default.0.iter().find(|(n, _)| *n == name);
+            constant.map(|(_, value)| value.to_string())
+        };
+        Space::beside(declared, target, "", chosen)
+    }
+
+    /// The space beside a default that has these values of constants and settings; constants that it lacks are not free.
+    fn beside(
+        declared: &TuneSpace,
+        target: Option<Target>,
+        before: &str,
+        chosen: impl Fn(&str) -> Option<String>,
+    ) -> Space {
+        let gpu = matches!(target, Some(Target::Cuda(_)));
+        let free = |name: &str| chosen(name).is_some();
         let axes = declared.axes.iter().filter(|axis| if axis.is_const() { free(axis.name) } else { gpu });
         let axes = axes.map(|axis| {
             let now = chosen(axis.name);

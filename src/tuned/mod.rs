@@ -4,9 +4,11 @@
 
 pub mod hash;
 pub mod key;
+pub mod launcher;
 pub mod made;
 pub mod pick;
 pub mod record;
 
 pub use key::Key;
+pub use launcher::Tuned;
 pub use made::Made;

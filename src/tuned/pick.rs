@@ -53,11 +53,14 @@ pub enum Stale {
 /// Records of one architecture, and what was made of them.
 struct Known {
     records: HashMap<String, Vec<Entry>>,
-    decided: Mutex<Vec<Decided>>,
+    decided: Mutex<Decided>,
 }
 
-/// What was decided for a launch.
-struct Decided {
+/// What was decided for launches, so that each is asked about once.
+#[derive(Default)]
+pub(super) struct Decided(Vec<Decision>);
+
+struct Decision {
     def: usize,
     device: DeviceName,
     consts: Consts,
@@ -95,41 +98,58 @@ pub fn pick(
     }
     let known = known(arch.name())?;
     let entries = known.records.get(kernel.name)?;
-    let shape = |arg: &Arg<'_>| match arg {
-        Arg::Tensor(tensor) => tensor.shape().to_vec(),
-        Arg::Scalar(_) => Vec::new(),
-    };
-    let (def, name) = (kernel as *const KernelDef as usize, device.name());
     let mut decided = known.decided.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |d: &&Decided| {
-        let shapes = d.shapes.iter().zip(args).all(|(shape, arg)| match arg {
-            Arg::Tensor(tensor) => tensor.shape() == shape,
-            Arg::Scalar(_) => true,
-        });
-        d.def == def && d.device == name && d.consts == *consts && shapes
-    };
-    if let Some(decided) = decided.iter().find(same) {
-        return decided.choice.clone();
-    }
-    let choice = decide(device, kernel, consts, args, entries).map(Arc::new);
-    let shapes = args.iter().map(shape).collect();
-    decided.push(Decided { def, device: name, consts: consts.clone(), shapes, choice: choice.clone() });
-    choice
+    decided.get(kernel, &device.name(), consts, args, || {
+        decide(device, kernel, consts, args, entries.iter()).map(Arc::new)
+    })
 }
 
-fn decide(
+impl Decided {
+    /// What was decided for a launch like this, or is now.
+    pub(super) fn get(
+        &mut self,
+        kernel: &'static KernelDef,
+        device: &DeviceName,
+        consts: &Consts,
+        args: &[Arg<'_>],
+        decide: impl FnOnce() -> Option<Arc<Choice>>,
+    ) -> Option<Arc<Choice>> {
+        let shape = |arg: &Arg<'_>| match arg {
+            Arg::Tensor(tensor) => tensor.shape().to_vec(),
+            Arg::Scalar(_) => Vec::new(),
+        };
+        let def = kernel as *const KernelDef as usize;
+        let same = |d: &&Decision| {
+            let shapes = d.shapes.iter().zip(args).all(|(shape, arg)| match arg {
+                Arg::Tensor(tensor) => tensor.shape() == shape,
+                Arg::Scalar(_) => true,
+            });
+            d.def == def && d.device == *device && d.consts == *consts && shapes
+        };
+        if let Some(decided) = self.0.iter().find(same) {
+            return decided.choice.clone();
+        }
+        let choice = decide();
+        let (shapes, device) = (args.iter().map(shape).collect(), device.clone());
+        self.0.push(Decision { def, device, consts: consts.clone(), shapes, choice: choice.clone() });
+        choice
+    }
+}
+
+/// Constants and options of the entry for a launch, if there is one that holds; what does not hold is told on standard error.
+pub(super) fn decide<'e>(
     device: &Device,
     kernel: &'static KernelDef,
     consts: &Consts,
     args: &[Arg<'_>],
-    entries: &[Entry],
+    mut entries: impl Iterator<Item = &'e Entry>,
 ) -> Option<Choice> {
     let options = device.options();
     // Arguments that do not fit are told by the launch itself; kernels that check are not those that were measured.
     let bound = bind(kernel, consts, args).ok().filter(|_| !options.checks)?;
     let dim = |name: &str| kernel.dims.iter().position(|dim| *dim == name).map(|at| bound.dims[at]);
     let key = Key::new(kernel, consts, dim);
-    let entry = entries.iter().find(|entry| entry.key == key)?;
+    let entry = entries.find(|entry| entry.key == key)?;
     let chosen = chosen(entry, kernel, consts, &options).and_then(|choice| {
         let gone = |e: RuntimeError| Stale::Gone(e.to_string());
         let made = device.resources(kernel, &choice.0, args, &choice.1).map_err(gone)?;
@@ -139,8 +159,8 @@ fn decide(
         Ok(choice) => Some(choice),
         Err(stale) => {
             let text = format!(
-                "warning: {}'s record for {key} is not used: {stale}; its default runs, `sla tune {}` measures again",
-                kernel.name, kernel.name
+                "warning: {}'s record for {key} is not used: {stale}; its default runs until it is tuned again",
+                kernel.name
             );
             // A closed stream is no reason to stop.
             let _ = writeln!(std::io::stderr(), "{text}");
