@@ -1,5 +1,4 @@
-//! The library without a compiler: `cargo test --no-default-features --test embedded`, which `cargo xtask test` does after everything else. With the default
-//! features there is nothing here.
+//! The library without a compiler: `cargo xtask test embedded`, which is also the end of `cargo xtask test`. With the default features there is nothing here.
 #![cfg(not(feature = "compile"))]
 
 // Other tests choose other problems.
@@ -7,7 +6,6 @@
 mod agreement;
 
 use agreement::{Problem, check_all, config, dims};
-use sla::attention::Dims;
 use sla::shipped::{Settings, bundles, plan};
 use sla::{Arch, Blocks, Device, DeviceName, Dtype, FeatureMap, Scope, Tensor};
 use sla_dsl::prelude::*;
@@ -22,20 +20,23 @@ fn double(x: &Tensor<f32, { [L] }>, y: &mut Tensor<f32, { [L] }>) {
     y.block::<64>(p).store(x.block::<64>(p).load() * 2.0);
 }
 
+/// What `cargo xtask test` compiles for this test.
+fn sample() -> Settings {
+    Settings { scopes: vec![Scope::All], blocks: vec![Blocks::new(128, 64).unwrap()], dims: vec![64] }
+}
+
 #[test]
 fn every_kernel_of_the_operator_is_embedded_whole() {
-    assert_eq!(bundles().len(), 2, "one for Hopper, one for every GPU");
+    assert!(
+        bundles().len() >= 2,
+        "found {} bundles, needed Hopper's and that for every GPU",
+        bundles().len()
+    );
     bundles().iter().for_each(|bundle| bundle.verify().unwrap());
     for arch in [Arch::Sm90a, Arch::Sm80] {
-        let plan = plan(arch, &Settings::shipped()).unwrap();
+        let plan = plan(arch, &sample()).unwrap();
         let missing = plan.missing(bundles());
-        assert!(
-            missing.is_empty(),
-            "{} of {} kernels are not embedded, as {}; `cargo xtask bundle` makes the files again",
-            missing.len(),
-            plan.len(),
-            missing[0]
-        );
+        assert!(missing.is_empty(), "{} of {} kernels, as {}", missing.len(), plan.len(), missing[0]);
     }
 }
 
@@ -93,21 +94,12 @@ fn the_interpreter_needs_none() {
 #[test]
 fn the_operator_runs_on_a_gpu_and_other_kernels_say_what_they_lack() {
     let Some(gpu) = gpu_or_skip("embedded kernels") else { return };
-    let problem = |sizes: [usize; 5], scope, [q, k]: [usize; 2]| {
-        let dims: Dims = dims(sizes);
-        let config = config(scope, FeatureMap::Softmax, Blocks::new(q, k).unwrap());
-        Problem { dtype: Dtype::Bf16, dims, config, mask: None }
+    let problem = |sizes: [usize; 5]| {
+        let config = config(Scope::All, FeatureMap::Softmax, Blocks::new(128, 64).unwrap());
+        Problem { dtype: Dtype::Bf16, dims: dims(sizes), config, mask: None }
     };
-    check_all(
-        &gpu,
-        &[
-            problem([1, 2, 1024, 1024, 64], Scope::All, [128, 64]),
-            problem([1, 2, 1024, 1024, 128], Scope::Marginal, [128, 64]),
-            problem([2, 3, 300, 700, 128], Scope::All, [64, 64]),
-            problem([1, 2, 1000, 1000, 64], Scope::Marginal, [128, 128]),
-            problem([1, 1, 500, 600, 128], Scope::None, [128, 64]),
-        ],
-    );
+    let sizes = [[1, 2, 1024, 1024, 64], [2, 3, 300, 700, 64], [1, 2, 1000, 1000, 64], [1, 1, 64, 4096, 64]];
+    check_all(&gpu, &sizes.map(problem));
     let x = Tensor::<f32>::zeros(&gpu, &[3]).unwrap();
     let mut y = Tensor::<f32>::zeros(&gpu, &[3]).unwrap();
     let e = double::launch(&gpu, &x, &mut y).unwrap_err();

@@ -21,7 +21,7 @@ mod present {
             let settings = options.chosen().into_iter().map(|(name, value)| format!(" --set {name}={value}"));
             let how = format!("--target {}{}", options.target, settings.collect::<String>());
             let (kernel, consts) = (kernel.name.clone(), consts.to_string());
-            RuntimeError::Compiling { source, kernel, consts, how }
+            RuntimeError::Compiling { source: Box::new(source), kernel, consts, how }
         })
     }
 }
@@ -48,3 +48,26 @@ mod absent {
 pub(crate) use absent::{compile, dump};
 #[cfg(feature = "compile")]
 pub(crate) use present::{compile, dump};
+
+#[cfg(all(test, feature = "compile"))]
+mod tests {
+    use sla_codegen::{Arch, Options, Target};
+    use sla_dsl::ir::Facts;
+    use sla_dsl::prelude::*;
+
+    /// `y = 2 x`
+    #[kernel(dims(L), grid(p in L.div_ceil(N)))]
+    fn double<const N: usize>(x: &Tensor<f32, { [L] }>, y: &mut Tensor<f32, { [L] }>) {
+        y.block::<N>(p).store(x.block::<N>(p).load() * 2.0);
+    }
+
+    #[test]
+    fn a_failure_names_kernel_and_constants_and_how_to_see_it_again() {
+        let options = Options { warps: Some(3), ..Options::new(Target::Cuda(Arch::Sm80)) };
+        let kernel = double::<64>::build(&Facts::default()).unwrap();
+        let e = super::compile(&kernel, &double::<64>::consts(), &options).err().unwrap().to_string();
+        assert!(e.starts_with("sm_80 cannot run this kernel: double: 3 warps; "), "{e}");
+        let again = "`sla emit --from DIR/double-…/00-built.tile --stage ptx --target sm_80 --set warps=3`";
+        assert!(e.contains(" (with N=64); ") && e.ends_with(again), "{e}");
+    }
+}

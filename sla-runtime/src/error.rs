@@ -35,7 +35,7 @@ pub enum RuntimeError {
     )]
     Compiling {
         /// Why.
-        source: CodegenError,
+        source: Box<CodegenError>,
         /// The kernel.
         kernel: String,
         /// Its constants.

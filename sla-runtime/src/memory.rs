@@ -41,6 +41,7 @@ impl HostMemory {
         self.start.as_ptr() as usize
     }
 
+    #[cfg(feature = "compile")]
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }

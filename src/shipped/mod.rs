@@ -1,7 +1,8 @@
 //! The kernels of the operator, compiled before: what a library without a compiler runs on NVIDIA GPUs.
 //!
-//! [`plan`] says which they are, by going through forwards and backwards of problems of many sizes on a device that notes what is launched. `sla bundle` compiles
-//! them; with the feature `compile` off, what it wrote into this folder is part of the library, and [`bundles`] has it. With a compiler nothing of this is used.
+//! [`plan`] says which they are, by going through forwards and backwards of problems of many sizes on a device that notes what is launched. `cargo xtask bundle`
+//! compiles them into this folder; with the feature `compile` off, what is there when the library is built is part of it, and [`bundles`] has it. With a
+//! compiler nothing of this is used.
 
 mod plan;
 
@@ -11,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use plan::{Settings, plan};
 
-/// What is embedded: for Hopper machine code, for every other GPU PTX.
-static EMBEDDED: &[&[u8]] = &[];
+/// What the build found; nothing where there is a compiler.
+static EMBEDDED: &[&[u8]] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The embedded bundles; none in a library that has a compiler.
 pub fn bundles() -> &'static [Arc<Bundle>] {

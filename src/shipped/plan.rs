@@ -32,25 +32,31 @@ impl Settings {
     }
 }
 
-/// Blocks of 64 tokens for each width of the router's rows.
-const WIDTHS: [usize; 6] = [64, 128, 256, 512, 1024, 2048];
+/// Tokens in which everything but the router's rows is as in longer problems.
+const TOKENS: usize = 4096;
 
-/// Heads for each way in which states are summed.
-const HEADS: [usize; 3] = [1, 80, 300];
+/// Tokens for each wider row of the router.
+const WIDER: [usize; 5] = [2 * TOKENS, 4 * TOKENS, 8 * TOKENS, 16 * TOKENS, 32 * TOKENS];
 
-/// Tokens of the problems that have so many heads.
-const FEW: usize = 1024;
+/// Heads that are so many that their sums are made another way.
+const MANY: [usize; 2] = [80, 300];
 
 /// Tokens of a last block that is not full, though everything is at multiples of 16 bytes.
 const MISSING: usize = 8;
 
-/// Heads and tokens: of whole blocks, of the same less a few tokens, and of sizes that nothing divides, of which every other problem is a better case. What is
-/// for every GPU has the last alone.
-fn problems(arch: Arch) -> impl Iterator<Item = [usize; 2]> {
-    let sizes = WIDTHS.map(|w| [1, 64 * w]).into_iter().chain(HEADS.map(|heads| [heads, FEW]));
-    let first = if arch == Arch::Sm80 { 2 } else { 0 };
-    let kinds = |[heads, tokens]: [usize; 2]| [0, MISSING, 64 * 3 + 37].map(|less| [heads, tokens - less]);
-    sizes.flat_map(move |size| kinds(size).into_iter().skip(first))
+/// Tokens less than whole blocks, of which nothing is a multiple of anything: what is right for such a problem is right for all.
+const ODD: usize = 64 * 3 + 37;
+
+/// Heads and tokens: whole blocks, a last one that is not full, and odd ones; for rows that are wider, where they make a difference, and for many heads. What is
+/// for every GPU has the odd ones alone.
+fn problems(arch: Arch, rows: bool) -> Vec<[usize; 2]> {
+    let mut all = vec![[1, TOKENS], [1, TOKENS - MISSING], [1, TOKENS - ODD]];
+    all.extend(MANY.map(|heads| [heads, 1024 - ODD]));
+    if rows {
+        all.extend(WIDER.iter().flat_map(|tokens| [[1, *tokens], [1, tokens - ODD]]));
+    }
+    all.retain(|[_, tokens]| arch != Arch::Sm80 || tokens % 64 == 64 - ODD % 64);
+    all
 }
 
 /// Notes the kernels of forwards, with and without a backward, and of backwards for an architecture.
@@ -66,8 +72,9 @@ pub fn plan(arch: Arch, settings: &Settings) -> Result<Plan, RuntimeError> {
         for &blocks in &settings.blocks {
             let config = Config::new(scope, shares.critical(), shares.negligible()).with_blocks(blocks);
             let sla = Sla::new(&device, config);
-            for &dim in &settings.dims {
-                for [heads, tokens] in problems(arch) {
+            for (n, &dim) in settings.dims.iter().enumerate() {
+                // The router's rows know nothing of columns.
+                for [heads, tokens] in problems(arch, n == 0) {
                     go_through(&sla, &device, [1, heads, tokens, dim])?;
                 }
             }

@@ -1,5 +1,5 @@
-//! `cargo xtask bundle`: compiles the kernels that the library has where it has no compiler, into the files that it embeds. To be done when the kernels, or what
-//! the operator launches, have changed, and before a release, so that they have what the compiler has learned.
+//! `cargo xtask bundle`: compiles the kernels that the library has where it has no compiler, into the files that it embeds. To be done before such a library is
+//! built, and for every release: the files are made, not kept in the repository, so that they are never older than the kernels.
 
 use crate::command::{Outcome, cargo, show_and_run, step};
 use crate::setup;

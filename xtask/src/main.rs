@@ -19,7 +19,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask setup               install what is missing: Debian packages, ptxas and nvdisasm
 cargo xtask demo [ARGS]         setup, then `sla demo` (into out/demo)
-cargo xtask test [ARGS]         setup, then every test of the workspace; ARGS go to `cargo test`
+cargo xtask test [ARGS]         setup, then every test of the workspace; ARGS go to `cargo test` (`embedded`: the library without a compiler)
 cargo xtask autotune KERNEL...  setup, then `sla tune`; its options, such as --arch and --shape, may follow
 cargo xtask bundle              setup, then the kernels that are embedded in a library without a compiler
 cargo xtask tidy                the house rules that a program can check

@@ -12,8 +12,11 @@ use sla_dsl::ir::Kernel;
 use sla_dsl::lang::Consts;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tempfile::Builder;
 
 /// The first bytes of every bundle; a version and a line feed follow.
 const MAGIC: &[u8] = b"sla bundle ";
@@ -258,7 +261,9 @@ impl BundleWriter {
         let bytes = self.finish()?;
         let failed = |source| BundleError::Io { path: path.clone(), source };
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        // For everybody to read, as any file that a program writes; the rest is the user's mask.
+        let everybody = Permissions::from_mode(0o666);
+        let mut file = Builder::new().permissions(everybody).tempfile_in(folder).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
         Ok(())

@@ -4,6 +4,7 @@
 //! what is read afterwards is zeros. No GPU is needed.
 
 use super::{Bundle, BundleKey, find};
+use crate::cache::{Compiled, KernelCache};
 use crate::{Device, RuntimeError};
 use sla_codegen::{Arch, Options, Target};
 use sla_dsl::ir::Kernel;
@@ -12,7 +13,8 @@ use sla_dsl::launch::Bound;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A kernel to be compiled.
+/// A kernel to be compiled; where there is no compiler, one to be asked for.
+#[cfg_attr(not(feature = "compile"), allow(dead_code))]
 struct Noted {
     title: String,
     consts: Consts,
@@ -30,6 +32,8 @@ pub struct Plan(Arc<PlanDevice>);
 /// The device that notes.
 pub(crate) struct PlanDevice {
     arch: Arch,
+    /// Which launches are alike.
+    known: KernelCache<()>,
     kernels: Mutex<Kernels>,
 }
 
@@ -37,7 +41,7 @@ impl Plan {
     /// An empty plan for an architecture. What is planned for sm_80 is compiled for every GPU: within the shared memory that all of them have, and as PTX, which the
     /// driver assembles.
     pub fn new(arch: Arch) -> Plan {
-        Plan(Arc::new(PlanDevice { arch, kernels: Mutex::default() }))
+        Plan(Arc::new(PlanDevice { arch, known: KernelCache::new(None), kernels: Mutex::default() }))
     }
 
     /// The device whose launches are noted.
@@ -141,11 +145,14 @@ impl PlanDevice {
         bound: &Bound,
         options: &Options,
     ) -> Result<(), RuntimeError> {
-        let kernel = bound.specialise(def, consts)?;
-        let space = if consts.0.is_empty() { "" } else { " " };
-        let title = format!("{}{space}{consts} for {}", def.name, options.target);
-        let key = BundleKey::new(&kernel, options);
-        self.lock().insert(key, Noted { title, consts: consts.clone(), kernel, options: options.clone() });
+        self.known.get(def, consts, options, bound, |kernel| {
+            let space = if consts.0.is_empty() { "" } else { " " };
+            let title = format!("{}{space}{consts} for {}", def.name, options.target);
+            let (key, consts) = (BundleKey::new(kernel, options), consts.clone());
+            let noted = Noted { title, consts, kernel: kernel.clone(), options: options.clone() };
+            self.lock().insert(key, noted);
+            Ok(Compiled { abi: kernel.abi(), code: () })
+        })?;
         Ok(())
     }
 

@@ -46,6 +46,8 @@ pub struct Device(Kind);
 
 #[derive(Clone)]
 enum Kind {
+    // Without a compiler there is no such device, and the type has no values.
+    #[cfg_attr(not(feature = "compile"), allow(dead_code))]
     Cpu(Arc<CpuDevice>),
     Cuda(Arc<CudaDevice>),
     Interp,
