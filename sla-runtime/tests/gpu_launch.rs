@@ -6,7 +6,7 @@ use common::{axpy, check_axpy, check_views, numbers};
 use sla_dsl::launch::Space;
 use sla_dsl::prelude::*;
 use sla_runtime::testing::gpu_or_skip;
-use sla_runtime::{Device, RuntimeError, Stream, Tensor as Owned};
+use sla_runtime::{Device, DiskCache, RuntimeError, Stream, Tensor as Owned};
 use std::process::Command;
 
 #[test]
@@ -185,4 +185,62 @@ fn failures_of_a_program_end_its_launch_and_not_the_gpu() {
         ["quotient [0, 0, 0]: of 2 [2, 4, 6, 8]", "quotient [1, 0, 0]: of 2 [10, 12, 14, 16]"],
         "{text}"
     );
+}
+
+/// `y = 2 x`
+#[kernel(dims(N), grid(p in N / 4))]
+fn twice(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
+    y.block::<4>(p).store(x.block::<4>(p).load() * 2.0);
+}
+
+/// `y = 3 x`
+#[kernel(dims(N), grid(p in N / 4))]
+fn thrice(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
+    y.block::<4>(p).store(x.block::<4>(p).load() * 3.0);
+}
+
+#[test]
+fn kernels_are_loaded_from_disk() {
+    const TEST: &str = "kernels_are_loaded_from_disk";
+    const CHILD: &str = "SLA_GPU_DISK_CHILD";
+    let Some(gpu) = gpu_or_skip(TEST) else { return };
+    if std::env::var_os(CHILD).is_some() {
+        let x = Owned::from_vec(&gpu, &[4], [1.0f32; 4]).unwrap();
+        let mut y = [0; 2].map(|_| Owned::<f32>::zeros(&gpu, &[4]).unwrap());
+        twice::launch(&gpu, &x, &mut y[0]).unwrap();
+        thrice::launch(&gpu, &x, &mut y[1]).unwrap();
+        let [two, three] = y.map(|y| y.to_vec().unwrap()[0]);
+        println!("twice and thrice 1 are {two} and {three}.");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // Each process starts with nothing but what is on disk.
+    let process = || {
+        let out = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", TEST, "--nocapture"])
+            .env(CHILD, "1")
+            .env("SLA_CACHE", folder.path())
+            .env_remove("SLA_CHECKS")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        let line = text.lines().find_map(|l| Some(l.split_once("1 are ")?.1.to_owned()));
+        line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&out.stderr)))
+    };
+    assert_eq!(process(), "2 and 3.");
+    let kept = DiskCache::new(folder.path(), 1 << 30).list().unwrap();
+    assert_eq!(kept.len(), 2);
+    let file = |name: &str| {
+        let named = kept.iter().find(|k| k.what.as_ref().is_some_and(|what| what.starts_with(name)));
+        &named.unwrap().path
+    };
+    assert_eq!(process(), "2 and 3.");
+    // What is on disk under the name of one kernel is run as it, so it was not compiled.
+    std::fs::copy(file("thrice"), file("twice")).unwrap();
+    assert_eq!(process(), "3 and 3.");
+    // What is damaged is compiled, and kept again.
+    std::fs::write(file("twice"), "sla kernel").unwrap();
+    assert_eq!(process(), "2 and 3.");
+    std::fs::copy(file("twice"), file("thrice")).unwrap();
+    assert_eq!(process(), "2 and 2.");
 }

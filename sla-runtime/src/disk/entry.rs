@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sla_codegen::ptxas::Report;
 use sla_codegen::{GpuImage, GridKind, TensorMap};
-use std::io;
+use std::io::{self, Read};
 
 /// The first bytes of every file of this format.
-const MAGIC: &[u8] = b"sla kernel 1\n";
+const MAGIC: &[u8] = b"sla kernel 2\n";
 const SUM: usize = 32;
+/// What comes before the line.
+const HEAD: usize = MAGIC.len() + SUM + 4;
 
 /// A kernel for a GPU, as the compiler and the assembler left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ struct Line {
     /// Blocks of threads a multiprocessor, for a persistent grid.
     per_sm: Option<u32>,
     ptx: usize,
+    code: usize,
     report: Option<Said>,
 }
 
@@ -65,11 +68,26 @@ impl Entry {
                 GridKind::Persistent { per_sm } => Some(per_sm),
             },
             ptx: ptx.len(),
+            code: self.code.len(),
             report: self.report.as_ref().map(said),
         })?;
         let length = u32::try_from(line.len()).map_err(io::Error::other)?;
         let rest = [&length.to_le_bytes()[..], &line, ptx.as_bytes(), &self.code].concat();
         Ok([MAGIC, &Sha256::digest(&rest)[..], &rest].concat())
+    }
+
+    /// The title of a file of so many bytes, of which no more than the first line is read; `None` for one that is cut short or of another format.
+    pub(crate) fn title(file: &mut impl Read, bytes: u64) -> Option<String> {
+        let mut head = [0; HEAD];
+        file.read_exact(&mut head).ok()?;
+        let (_, length) = head.strip_prefix(MAGIC)?.split_last_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as u64;
+        let mut line = Vec::new();
+        file.take(length).read_to_end(&mut line).ok()?;
+        let line: Line = serde_json::from_slice(&line).ok()?;
+        let all = [HEAD as u64, length, line.ptx as u64, line.code as u64];
+        let all = all.iter().try_fold(0u64, |sum, &part| sum.checked_add(part))?;
+        (all == bytes).then_some(line.title)
     }
 
     /// The kernel of a file; `None` for one that is damaged, cut short or of another format.
@@ -130,7 +148,9 @@ pub(crate) mod tests {
         for entry in
             [example(GridKind::Programs, None), example(GridKind::Persistent { per_sm: 2 }, Some(report))]
         {
-            assert_eq!(Entry::decode(&entry.encode().unwrap()), Some(entry));
+            let bytes = entry.encode().unwrap();
+            assert_eq!(Entry::decode(&bytes), Some(entry));
+            assert_eq!(Entry::title(&mut &bytes[..], bytes.len() as u64).as_deref(), Some("k for sm_90a"));
         }
     }
 
@@ -139,6 +159,7 @@ pub(crate) mod tests {
         let good = example(GridKind::Programs, None).encode().unwrap();
         for end in 0..good.len() {
             assert_eq!(Entry::decode(&good[..end]), None, "the first {end} bytes");
+            assert_eq!(Entry::title(&mut &good[..end], end as u64), None, "the first {end} bytes");
         }
         for at in 0..good.len() {
             let mut bad = good.clone();

@@ -13,10 +13,12 @@ pub use entry::Entry;
 pub(crate) use entry::tests::example;
 pub(crate) use key::{Key, digest};
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tempfile::Builder;
 
@@ -37,16 +39,19 @@ const KEPT: f64 = 0.8;
 pub struct DiskCache {
     folder: PathBuf,
     limit: u64,
-    /// Set by the first file that cannot be written: a full disk is told of once, and not tried again.
+    /// Set by the first file that cannot be written: a full disk is not tried again.
     failed: AtomicBool,
 }
+
+/// The folders that a process has been warned of, by whatever handle.
+static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A file of the cache, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Where it is.
     pub path: PathBuf,
-    /// The kernel, and what it was compiled for; `None` for a file that is damaged.
+    /// The kernel, and what it was compiled for; `None` for a file that is cut short or no kernel.
     pub what: Option<String>,
     /// Its size.
     pub bytes: u64,
@@ -79,7 +84,7 @@ impl DiskCache {
         Some(entry)
     }
 
-    /// Keeps a kernel. Returns a warning when it cannot; after the first nothing more is tried.
+    /// Keeps a kernel. When it cannot, nothing more is tried, and the first to find out in this process gets a warning.
     #[must_use]
     pub(crate) fn put(&self, key: &Key, entry: &Entry) -> Option<String> {
         if self.failed.load(Ordering::Relaxed) {
@@ -87,7 +92,10 @@ impl DiskCache {
         }
         let error = self.write(key, entry).err()?;
         self.failed.store(true, Ordering::Relaxed);
-        Some(format!("compiled kernels are not kept: {} cannot be written: {error}", self.folder.display()))
+        let first = TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(self.folder.clone());
+        first.then(|| {
+            format!("compiled kernels are not kept: {} cannot be written: {error}", self.folder.display())
+        })
     }
 
     fn write(&self, key: &Key, entry: &Entry) -> io::Result<()> {
@@ -129,7 +137,7 @@ impl DiskCache {
         let mut files = self.files()?;
         files.sort_by_key(|f| std::cmp::Reverse(f.used));
         for file in &mut files {
-            file.what = fs::read(&file.path).ok().and_then(|b| Entry::decode(&b)).map(|e| e.title);
+            file.what = File::open(&file.path).ok().and_then(|mut f| Entry::title(&mut f, file.bytes));
         }
         Ok(files)
     }

@@ -107,6 +107,8 @@ fn a_folder_that_cannot_be_written_is_told_of_once() {
     );
     assert_eq!(cache.put(&key(2), &entry("two")), None);
     assert_eq!(cache.get(&key(2)), None);
+    let other = DiskCache::new(file.join("below"), 1 << 20);
+    assert_eq!(other.put(&key(2), &entry("two")), None, "another device's handle in the same process");
 }
 
 #[test]
