@@ -49,6 +49,13 @@ fn strided_inputs_agree() {
 }
 
 #[test]
+fn strided_inputs_in_halves_agree() {
+    if let Some(gpu) = &*GPU {
+        agreement::strided_halves(gpu);
+    }
+}
+
+#[test]
 fn large_logits_agree() {
     if let Some(gpu) = &*GPU {
         agreement::large_logits(gpu);

@@ -64,6 +64,11 @@ fn the_cpu_agrees_on_strided_inputs() {
 }
 
 #[test]
+fn strided_inputs_in_halves_agree() {
+    agreement::strided_halves(&CPU);
+}
+
+#[test]
 fn the_cpu_agrees_on_large_logits() {
     agreement::large_logits(&CPU);
 }

@@ -189,13 +189,13 @@ fn failures_of_a_program_end_its_launch_and_not_the_gpu() {
 
 /// `y = 2 x`
 #[kernel(dims(N), grid(p in N / 4))]
-fn twice(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
+fn doubled(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
     y.block::<4>(p).store(x.block::<4>(p).load() * 2.0);
 }
 
 /// `y = 3 x`
 #[kernel(dims(N), grid(p in N / 4))]
-fn thrice(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
+fn tripled(x: &Tensor<f32, { [N] }>, y: &mut Tensor<f32, { [N] }>) {
     y.block::<4>(p).store(x.block::<4>(p).load() * 3.0);
 }
 
@@ -207,8 +207,8 @@ fn kernels_are_loaded_from_disk() {
     if std::env::var_os(CHILD).is_some() {
         let x = Owned::from_vec(&gpu, &[4], [1.0f32; 4]).unwrap();
         let mut y = [0; 2].map(|_| Owned::<f32>::zeros(&gpu, &[4]).unwrap());
-        twice::launch(&gpu, &x, &mut y[0]).unwrap();
-        thrice::launch(&gpu, &x, &mut y[1]).unwrap();
+        doubled::launch(&gpu, &x, &mut y[0]).unwrap();
+        tripled::launch(&gpu, &x, &mut y[1]).unwrap();
         let [two, three] = y.map(|y| y.to_vec().unwrap()[0]);
         println!("twice and thrice 1 are {two} and {three}.");
         return;
@@ -236,11 +236,11 @@ fn kernels_are_loaded_from_disk() {
     };
     assert_eq!(process(), "2 and 3.");
     // What is on disk under the name of one kernel is run as it, so it was not compiled.
-    std::fs::copy(file("thrice"), file("twice")).unwrap();
+    std::fs::copy(file("tripled"), file("doubled")).unwrap();
     assert_eq!(process(), "3 and 3.");
     // What is damaged is compiled, and kept again.
-    std::fs::write(file("twice"), "sla kernel").unwrap();
+    std::fs::write(file("doubled"), "sla kernel").unwrap();
     assert_eq!(process(), "2 and 3.");
-    std::fs::copy(file("twice"), file("thrice")).unwrap();
+    std::fs::copy(file("doubled"), file("tripled")).unwrap();
     assert_eq!(process(), "2 and 2.");
 }

@@ -15,7 +15,7 @@ use sla::{
 
 pub use extremes::{large_logits, repeats};
 pub use run::check_all;
-pub use views::strided_views;
+pub use views::{strided_halves, strided_views};
 
 /// Class of a block of the mask by its row and column.
 type Class = fn(usize, usize) -> i8;
