@@ -5,7 +5,7 @@ mod agreement;
 mod wide;
 
 use agreement::{Problem, check_all};
-use sla::attention::module::{Sla, Weights, Workspace};
+use sla::attention::module::{Grads, Operands, Sla, Weights, Workspace};
 use sla::{Config, Device, Scope, Share};
 use sla_dsl::ir::Elem;
 use sla_runtime::DynTensor;
@@ -87,14 +87,14 @@ fn a_recorded_forward_gives_the_same_bits_without_allocating() {
     };
     let [q, k, v] = [0.37, 0.71, 0.13].map(|step| tensor(step, Elem::BF16, &[1, 2, 1000, 128]));
     let weights = Weights { projection: Some(tensor(0.59, Elem::F32, &[128, 128])), ..Weights::default() };
+    let operands = Operands { q: &q, k: &k, v: &v, weights: &weights, mask: None };
     for scope in [Scope::All, Scope::Marginal] {
         let config = Config::new(scope, Share::new(0.2).unwrap(), Share::new(0.1).unwrap());
         let plain = Sla::new(gpu, config.clone()).infer(&q, &k, &v, &weights, None).unwrap();
         let mut workspace = Workspace::new(gpu);
         let mut call = |on: &Device| {
             let sla = Sla::new(on, config.clone());
-            sla.infer_in(&mut workspace, &q, &k, &v, &weights, None)
-                .map(|inferred| inferred.out.lend().address())
+            sla.infer_in(&mut workspace, operands).map(|inferred| inferred.out.lend().address())
         };
         let place = call(gpu).unwrap();
         gpu.reset_peak();
@@ -103,13 +103,56 @@ fn a_recorded_forward_gives_the_same_bits_without_allocating() {
         assert_eq!(gpu.memory().unwrap().peak, before);
         let graph = gpu.record(|on| call(on).map(|_| ())).unwrap();
         // What is there is overwritten by another problem, so that only the recorded launches can bring it back.
-        Sla::new(gpu, config.clone()).infer_in(&mut workspace, &k, &q, &v, &weights, None).unwrap();
+        Sla::new(gpu, config.clone())
+            .infer_in(&mut workspace, Operands { q: &k, k: &q, ..operands })
+            .unwrap();
         // SAFETY: the workspace and the inputs are there, and nobody else uses them.
         unsafe { graph.launch() }.unwrap();
         let inferred = workspace.inferred().unwrap();
         assert_eq!(inferred.out.lend().address(), place);
         assert_eq!(inferred.out.to_bytes().unwrap(), plain.out.to_bytes().unwrap());
         assert_eq!(inferred.mask.to_bytes().unwrap(), plain.mask.to_bytes().unwrap());
+    }
+}
+
+/// The same of a whole training step: the forward and the backward, each in its workspace.
+#[test]
+fn a_recorded_step_gives_the_same_bits_without_allocating() {
+    let Some(gpu) = &gpu_or_skip("recording a step").map(|gpu| gpu.with_checks(false)) else { return };
+    let tensor = |step: f32, elem, shape: &[usize]| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * step).sin()).collect();
+        DynTensor::from_f32(gpu, elem, shape, &values).unwrap()
+    };
+    for (elem, dim) in [(Elem::BF16, 128), (Elem::F32, 64)] {
+        let [q, k, v, grad] = [0.37, 0.71, 0.13, 0.29].map(|step| tensor(step, elem, &[1, 2, 1000, dim]));
+        let weights = Weights { projection: Some(tensor(0.59, Elem::F32, &[dim; 2])), ..Weights::default() };
+        let operands = Operands { q: &q, k: &k, v: &v, weights: &weights, mask: None };
+        for scope in [Scope::All, Scope::Marginal, Scope::Complement, Scope::None] {
+            let config = Config::new(scope, Share::new(0.2).unwrap(), Share::new(0.1).unwrap());
+            let [mut there, mut back] = [(); 2].map(|()| Workspace::new(gpu));
+            let step = |on: &Device, [there, back]: [&mut Workspace; 2], grad: &DynTensor| {
+                let sla = Sla::new(on, config.clone());
+                let forward = sla.forward_in(there, operands)?;
+                sla.backward_in(back, &q, &k, &v, forward, grad).map(drop)
+            };
+            let bytes = |workspace: &Workspace| {
+                let Grads { q, k, v, projection, bias } = workspace.grads().unwrap();
+                [q, k, v, projection, bias].map(|t| t.to_bytes().unwrap())
+            };
+            step(gpu, [&mut there, &mut back], &grad).unwrap();
+            let right = bytes(&back);
+            let before = gpu.memory().unwrap().now;
+            gpu.reset_peak();
+            step(gpu, [&mut there, &mut back], &grad).unwrap();
+            assert_eq!(gpu.memory().unwrap().peak, before, "{scope:?} {elem}");
+            let graph = gpu.record(|on| step(on, [&mut there, &mut back], &grad)).unwrap();
+            // What is there is overwritten by another problem, so that only the recorded launches can bring it back.
+            step(gpu, [&mut there, &mut back], &q).unwrap();
+            assert!(bytes(&back) != right);
+            // SAFETY: the workspaces and the inputs are there, and nobody else uses them.
+            unsafe { graph.launch() }.unwrap();
+            assert!(bytes(&back) == right, "{scope:?} {elem}: the recorded step differs");
+        }
     }
 }
 

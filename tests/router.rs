@@ -1,7 +1,7 @@
 //! The router's selection and lists, against a sort.
 
 use sla::kernels::{mask_lists::mask_lists, router::select_blocks};
-use sla::{Config, Device, Scope, Share};
+use sla::Device;
 use sla_dsl::ir::{Elem, Scalar};
 use sla_dsl::lang::{Const, Consts};
 use sla_dsl::launch::{Arg, Launcher};
@@ -115,45 +115,5 @@ fn lists_hold_the_critical_columns_of_any_view_in_order() {
                 assert_eq!(index[i * columns..][..needed.len()], needed, "{device} row {i} of {rows}");
             }
         }
-    }
-}
-
-/// A call in a workspace gives what a call without gives, again and again, in the same memory; what was cloned stays as it was.
-#[test]
-fn a_workspace_is_used_again() {
-    use sla::attention::module::{Sla, Weights, Workspace};
-    let device = Device::cpu();
-    let share = |x| Share::new(x).unwrap();
-    let values = |f: f32| (0..2 * 300 * 64).map(|i| ((i as f32) * f).sin()).collect::<Vec<_>>();
-    let tensor =
-        |f| -> DynTensor { Tensor::<f32>::from_vec(&device, &[1, 2, 300, 64], values(f)).unwrap().into() };
-    let (q, k, v) = (tensor(0.37), tensor(0.71), tensor(0.13));
-    let matrix: Vec<f32> = (0..64 * 64).map(|i| (i as f32).cos() * 0.1).collect();
-    let projection = Some(Tensor::<f32>::from_vec(&device, &[64, 64], matrix).unwrap().into());
-    let weights = Weights { projection, ..Weights::default() };
-    let mut workspace = Workspace::new(&device);
-    for scope in [Scope::All, Scope::Marginal, Scope::None, Scope::All] {
-        let sla = Sla::new(&device, Config::new(scope, share(0.4), share(0.2)));
-        let plain = sla.forward(&q, &k, &v, &weights, None).unwrap();
-        let bytes = [plain.out.to_bytes().unwrap(), plain.mask.to_bytes().unwrap()];
-        let mut places = Vec::new();
-        for _ in 0..3 {
-            let forward = sla.forward_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
-            assert_eq!([forward.out.to_bytes().unwrap(), forward.mask.to_bytes().unwrap()], bytes);
-            places.push((
-                forward.out.lend().address(),
-                forward.lse.lend().address(),
-                forward.mask.lend().address(),
-            ));
-        }
-        assert!(places.iter().all(|p| *p == places[0]), "{places:x?}");
-        let inferred = sla.infer_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
-        assert_eq!([inferred.out.to_bytes().unwrap(), inferred.mask.to_bytes().unwrap()], bytes);
-        assert_eq!(inferred.out.lend().address(), places[0].0);
-        sla.forward_in(&mut workspace, &q, &k, &v, &weights, None).unwrap();
-        let kept = workspace.forward().unwrap().out.clone();
-        let forward = sla.forward_in(&mut workspace, &k, &q, &v, &weights, None).unwrap();
-        assert_ne!(forward.out.lend().address(), kept.lend().address());
-        assert_eq!(kept.to_bytes().unwrap(), bytes[0]);
     }
 }

@@ -1,7 +1,7 @@
 //! The operator measured as a user calls it: one call from `q`, `k`, `v` (and the gradient of the output) to results.
 //!
-//! What a call makes is kept until the next one begins, so that it can be looked at. A forward runs in a workspace and keeps nothing for a backward; what
-//! the others allocate is part of the time.
+//! What a call makes is kept until the next one begins, so that it can be looked at. A forward runs in a workspace and keeps nothing for a backward, which
+//! has one of its own; what a call of the router allocates is part of the time.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use sla_runtime::{Device, DynTensor, RuntimeError};
 
 use super::case::{Call, Pass};
 use super::shape::Shape;
-use crate::attention::module::{Forward, Grads, Lists, Sla, Weights, Workspace};
+use crate::attention::module::{Forward, Lists, Operands, Sla, Weights, Workspace};
 use crate::attention::random::Random;
 
 /// Tensors by name.
@@ -20,7 +20,6 @@ type Tensors = HashMap<&'static str, DynTensor>;
 enum Made {
     Nothing,
     Routed(DynTensor, Box<[Lists; 2]>),
-    Grads(Box<Grads>),
 }
 
 /// A call of the operator.
@@ -34,7 +33,7 @@ pub struct Whole {
     /// For gradients, the forward that they belong to.
     saved: Option<Box<Forward>>,
     made: Made,
-    /// The memory of forwards, and what the last one gave.
+    /// The memory of forwards or backwards, and what the last one gave.
     workspace: Workspace,
 }
 
@@ -115,10 +114,12 @@ impl Whole {
                 Made::Routed(mask, Box::new(lists))
             }
             (_, Some(saved)) if self.pass == Pass::Bwd => {
-                Made::Grads(Box::new(self.sla.backward(q, k, v, saved, &tensors["grad"])?))
+                self.sla.backward_in(&mut self.workspace, q, k, v, saved, &tensors["grad"])?;
+                Made::Nothing
             }
             _ => {
-                self.sla.infer_in(&mut self.workspace, q, k, v, &self.weights, None)?;
+                let operands = Operands { q, k, v, weights: &self.weights, mask: None };
+                self.sla.infer_in(&mut self.workspace, operands)?;
                 Made::Nothing
             }
         };
@@ -174,11 +175,11 @@ impl Whole {
             (Made::Routed(_, lists), "column_index") => Some(&lists[1].index),
             (_, "out") => self.workspace.inferred().map(|i| &i.out),
             (_, "lse") => self.workspace.inferred().map(|i| &i.lse),
-            (Made::Grads(g), "grad_q") => Some(&g.q),
-            (Made::Grads(g), "grad_k") => Some(&g.k),
-            (Made::Grads(g), "grad_v") => Some(&g.v),
-            (Made::Grads(g), "grad_projection") => Some(&g.projection),
-            (Made::Grads(g), "grad_bias") => Some(&g.bias),
+            (_, "grad_q") => self.workspace.grads().map(|g| &g.q),
+            (_, "grad_k") => self.workspace.grads().map(|g| &g.k),
+            (_, "grad_v") => self.workspace.grads().map(|g| &g.v),
+            (_, "grad_projection") => self.workspace.grads().map(|g| &g.projection),
+            (_, "grad_bias") => self.workspace.grads().map(|g| &g.bias),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::buffers::Buffers;
 use super::linear::PROGRAMS;
 use super::run::{elem, float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
-use super::{Forward, Saved, Sla};
+use super::{Forward, Saved, Sla, Workspace};
 use crate::attention::config::Scope;
 use crate::kernels::{projection, sla_backward};
 use sla_dsl::ir::Elem;
@@ -38,6 +38,37 @@ impl Sla {
         forward: &Forward,
         grad_out: &DynTensor,
     ) -> Result<Grads, RuntimeError> {
+        self.gradients(&mut Buffers::once(&self.device), q, k, v, forward, grad_out)
+    }
+
+    /// [`Sla::backward`] in memory of `workspace`, which is another than that of the forward: a call that repeats the shapes of the one before
+    /// allocates nothing, copies nothing from the host and waits for nothing. What it returns stays until the next call in that workspace, which
+    /// leaves alone the memory of tensors that were cloned from it. Layers can take turns with one.
+    ///
+    /// # Errors
+    /// As [`Sla::backward`]; the workspace then has no result.
+    pub fn backward_in<'w>(
+        &self,
+        workspace: &'w mut Workspace,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        forward: &Forward,
+        grad_out: &DynTensor,
+    ) -> Result<&'w Grads, RuntimeError> {
+        let grads = self.gradients(workspace.open(self), q, k, v, forward, grad_out)?;
+        Ok(workspace.keep_grads(grads))
+    }
+
+    fn gradients(
+        &self,
+        buffers: &mut Buffers,
+        q: &DynTensor,
+        k: &DynTensor,
+        v: &DynTensor,
+        forward: &Forward,
+        grad_out: &DynTensor,
+    ) -> Result<Grads, RuntimeError> {
         let saved = &forward.saved;
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, lq, d) = (q.shape()[0], q.shape()[1], q.shape()[2], q.shape()[3]);
@@ -51,7 +82,6 @@ impl Sla {
         let (tiles, lists, folded) = (saved.tiles, &saved.lists, &saved.linear.folded);
         let state_elem = folded.elem();
         let consts = self.kernel_consts(t, state_elem, d, tiles, saved.state_blocks);
-        let buffers = &mut Buffers::once(&self.device);
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 
@@ -121,15 +151,24 @@ impl Sla {
                 write(&mut grad_v),
             ];
             run(&self.device, &sla_backward::sla_bwd_linear, &consts, &args)?;
+            drop(args);
+            buffers.give("grad state", grad_h);
+            buffers.give("grad sums", grad_sums);
             // In two steps, as one program for all rows would be long.
             let heads = self.total(buffers, "bias of heads", &grad_bias.reshape(&[b * h, row_blocks, d])?)?;
-            let bias = self.total(buffers, "bias", &heads.reshape(&[1, b * h, d])?)?;
+            let bias = self.total(buffers, "grad bias", &heads.reshape(&[1, b * h, d])?)?;
+            buffers.give("bias of heads", heads);
             (projection, bias.reshape(&[d])?)
         } else {
-            (self.zeros(&[d, d])?, self.zeros(&[d])?)
+            let zeros = buffers.zeros("no grad projection", Elem::F32, &[d, d])?;
+            (zeros, buffers.zeros("no grad bias", Elem::F32, &[d])?)
         };
+        buffers.give("bias of blocks", grad_bias);
+        buffers.give("linear delta", delta_linear);
+        buffers.give("rden", rden);
 
-        let lists = self.lists(&saved.mask.transpose(2, 3)?)?;
+        let columns = saved.mask.transpose(2, 3)?;
+        let lists = self.lists_in(buffers, ["column index", "column count"], &columns)?;
         let args = [
             read(q),
             read(k),
@@ -145,6 +184,9 @@ impl Sla {
         ];
         run(&self.device, &sla_backward::sla_bwd_dkdv, &consts, &args)?;
         drop(args);
+        buffers.give("delta", delta);
+        buffers.give("column index", lists.index);
+        buffers.give("column count", lists.count);
         Ok(Grads { q: grad_q, k: grad_k, v: grad_v, projection, bias })
     }
 
@@ -191,29 +233,49 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
         drop(args);
         let columns = saved.state_mask.transpose(2, 3)?;
-        let grad_sums = self.gather_states(buffers, "grad sums", &grad_sums, &columns)?;
+        let rows = grad_sums;
+        let grad_sums = self.gather_states(buffers, "grad sums", &rows, &columns)?;
+        buffers.give("grad sums of rows", rows);
         // The first term alone is as exact as the state that it is multiplied by.
         let high = grad_folded.slice(0, 0..1)?.reshape(&[b, h, groups, p, d, d])?;
         if let Some(projection) = split {
             let grad_h = self.weighted_state_grads(buffers, &grad_folded, &saved.state_mask, projection)?;
-            return Ok((grad_h, grad_sums, self.weight_grad(buffers, &high, &saved.linear.state)?));
+            let projection = self.weight_grad(buffers, &high, &saved.linear.state)?;
+            drop(high);
+            buffers.give("grad folded of rows", grad_folded);
+            return Ok((grad_h, grad_sums, projection));
         }
-        grad_folded = if all { self.gather_states(buffers, "grad folded", &high, &columns)? } else { high };
-        let projection = self.weight_grad(buffers, &grad_folded, &saved.linear.state)?;
-        let mut grad_h =
-            self.fold(buffers, "grad folded back", &grad_folded, &saved.weights, true, Elem::F32)?;
-        if !all {
-            grad_h = self.gather_states(buffers, "summed grad state", &grad_h, &columns)?;
-        }
+        let summed = if all {
+            let total = self.gather_states(buffers, "grad folded", &high, &columns)?;
+            drop(high);
+            total
+        } else {
+            high
+        };
+        let projection = self.weight_grad(buffers, &summed, &saved.linear.state)?;
+        let exact = if s == Elem::F32 { "grad state" } else { "exact grad state" };
+        let name = if all { exact } else { "grad state of rows" };
+        let folded = self.fold(buffers, name, &summed, &saved.weights, true, Elem::F32)?;
+        buffers.give("grad folded", summed);
+        buffers.give("grad folded of rows", grad_folded);
+        let grad_h = if all {
+            folded
+        } else {
+            let gathered = self.gather_states(buffers, exact, &folded, &columns)?;
+            buffers.give(name, folded);
+            gathered
+        };
         let (n, count) = (grad_h.shape()[2], grad_h.count() / (d * d));
         if s == Elem::F32 {
             return Ok((grad_h.reshape(&[b, h, n, p * d, d])?, grad_sums, projection));
         }
         let mut terms = buffers.take("grad state", s, &[count, d, 2 * d])?;
-        let grad_h = grad_h.reshape(&[count, d, d])?;
-        let args = [read(&grad_h), write(&mut terms)];
+        let flat = grad_h.reshape(&[count, d, d])?;
+        let args = [read(&flat), write(&mut terms)];
         run(&self.device, &projection::split_state, &[elem("S", s), size("D", d)], &args)?;
         drop(args);
+        drop(flat);
+        buffers.give(exact, grad_h);
         Ok((terms.reshape(&[b, h, n, p * d, 2 * d])?, grad_sums, projection))
     }
 
@@ -237,7 +299,8 @@ impl Sla {
         let args = [read(&grad), read(&state), write(&mut partial)];
         run(&self.device, &projection::weight_grad, &consts, &args)?;
         drop(args);
-        let partial = partial.reshape(&[1, groups, d * d])?;
-        Ok(self.total(buffers, "projection", &partial)?.reshape(&[d, d])?)
+        let sum = self.total(buffers, "grad projection", &partial.reshape(&[1, groups, d * d])?)?;
+        buffers.give("projection of groups", partial);
+        Ok(sum.reshape(&[d, d])?)
     }
 }

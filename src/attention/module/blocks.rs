@@ -173,14 +173,19 @@ impl Sla {
     /// # Errors
     /// What a launch reports.
     pub fn lists(&self, mask: &DynTensor) -> Result<Lists, RuntimeError> {
-        self.lists_in(&mut Buffers::once(&self.device), mask)
+        self.lists_in(&mut Buffers::once(&self.device), ["index", "count"], mask)
     }
 
-    /// As [`Sla::lists`].
-    pub(super) fn lists_in(&self, buffers: &mut Buffers, mask: &DynTensor) -> Result<Lists, RuntimeError> {
+    /// As [`Sla::lists`]; the names are those of indices and counts.
+    pub(super) fn lists_in(
+        &self,
+        buffers: &mut Buffers,
+        [index, count]: [&'static str; 2],
+        mask: &DynTensor,
+    ) -> Result<Lists, RuntimeError> {
         rank_4(&[("the mask", mask)])?;
-        let mut index = buffers.take("index", Elem::I32, mask.shape())?;
-        let mut count = buffers.take("count", Elem::I32, &mask.shape()[..3])?;
+        let mut index = buffers.take(index, Elem::I32, mask.shape())?;
+        let mut count = buffers.take(count, Elem::I32, &mask.shape()[..3])?;
         let args = [read(mask), write(&mut index), write(&mut count)];
         run(&self.device, &mask_lists::mask_lists, &rows(mask.shape()[3]), &args)?;
         drop(args);

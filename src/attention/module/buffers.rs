@@ -16,13 +16,15 @@ pub(super) struct Buffers {
     config: Option<Config>,
     /// Whether tensors that come back are kept for a later call.
     keeps: bool,
+    /// Tensors that were allocated.
+    made: usize,
 }
 
 impl Buffers {
     /// Memory of many calls.
     pub fn new(device: &Device) -> Buffers {
         let (free, fixed) = (Vec::new(), Vec::new());
-        Buffers { device: device.clone(), free, fixed, config: None, keeps: true }
+        Buffers { device: device.clone(), free, fixed, config: None, keeps: true, made: 0 }
     }
 
     /// Memory of a single call, which frees at once what comes back.
@@ -51,12 +53,19 @@ impl Buffers {
                 return Ok(tensor.reshape(shape)?);
             }
         }
+        self.made += 1;
         DynTensor::empty(&self.device, elem, shape)
+    }
+
+    /// How many tensors were allocated.
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// Takes a tensor back: frees it, or keeps it unless it is a view of a part or shared.
     pub fn give(&mut self, name: &'static str, tensor: DynTensor) {
         if self.keeps && tensor.is_whole() {
+            self.free.retain(|(known, _)| *known != name);
             self.free.push((name, tensor));
         }
     }
@@ -94,6 +103,7 @@ impl Buffers {
             return Ok(known.clone());
         }
         self.fixed.retain(|(known, _)| *known != name);
+        self.made += 1;
         let made = make(&self.device)?;
         self.fixed.push((name, made.clone()));
         Ok(made)

@@ -12,6 +12,21 @@ use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
 use sla_runtime::{DynTensor, RuntimeError};
 
+/// What the operator is called with.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<'a> {
+    /// `[B, H, Lq, D]`.
+    pub q: &'a DynTensor,
+    /// `[B, H, Lk, D]`, of the type of `q`.
+    pub k: &'a DynTensor,
+    /// `[B, H, Lk, D]`, of the type of `q`.
+    pub v: &'a DynTensor,
+    /// The learned parameters.
+    pub weights: &'a Weights,
+    /// `[B, H, M, N]` i8, in place of the router's.
+    pub mask: Option<&'a DynTensor>,
+}
+
 /// What the forward gives.
 #[derive(Clone, Debug)]
 pub struct Forward {
@@ -65,7 +80,7 @@ impl Sla {
         weights: &Weights,
         mask: Option<&DynTensor>,
     ) -> Result<Forward, RuntimeError> {
-        self.attend(&mut Buffers::once(&self.device), q, k, v, weights, mask, true)
+        self.attend(&mut Buffers::once(&self.device), Operands { q, k, v, weights, mask }, true)
     }
 
     /// The same without what a backward needs.
@@ -81,7 +96,8 @@ impl Sla {
         mask: Option<&DynTensor>,
     ) -> Result<Inferred, RuntimeError> {
         let buffers = &mut Buffers::once(&self.device);
-        let Forward { out, lse, mask, .. } = self.attend(buffers, q, k, v, weights, mask, false)?;
+        let Forward { out, lse, mask, .. } =
+            self.attend(buffers, Operands { q, k, v, weights, mask }, false)?;
         Ok(Inferred { out, lse, mask })
     }
 
@@ -93,13 +109,9 @@ impl Sla {
     pub fn forward_in<'w>(
         &self,
         workspace: &'w mut Workspace,
-        q: &DynTensor,
-        k: &DynTensor,
-        v: &DynTensor,
-        weights: &Weights,
-        mask: Option<&DynTensor>,
+        operands: Operands<'_>,
     ) -> Result<&'w Forward, RuntimeError> {
-        let forward = self.attend(workspace.open(self), q, k, v, weights, mask, true)?;
+        let forward = self.attend(workspace.open(self), operands, true)?;
         Ok(workspace.keep(forward))
     }
 
@@ -110,28 +122,20 @@ impl Sla {
     pub fn infer_in<'w>(
         &self,
         workspace: &'w mut Workspace,
-        q: &DynTensor,
-        k: &DynTensor,
-        v: &DynTensor,
-        weights: &Weights,
-        mask: Option<&DynTensor>,
+        operands: Operands<'_>,
     ) -> Result<&'w Inferred, RuntimeError> {
-        let forward = self.attend(workspace.open(self), q, k, v, weights, mask, false)?;
+        let forward = self.attend(workspace.open(self), operands, false)?;
         Ok(workspace.keep_inferred(forward))
     }
 
     /// The forward. Unless it is to `save` for the backward, what it keeps is of no use to that.
-    #[allow(clippy::too_many_arguments)]
     fn attend(
         &self,
         buffers: &mut Buffers,
-        q: &DynTensor,
-        k: &DynTensor,
-        v: &DynTensor,
-        weights: &Weights,
-        mask: Option<&DynTensor>,
+        operands: Operands<'_>,
         save: bool,
     ) -> Result<Forward, RuntimeError> {
+        let Operands { q, k, v, weights, mask } = operands;
         let shape = q.shape();
         rank_4(&[("q", q), ("k", k), ("v", v)])?;
         let (b, h, d, p) = (shape[0], shape[1], shape[3], self.parts());
@@ -169,7 +173,7 @@ impl Sla {
         } else {
             self.refine(buffers, "state mask", &mask, state_blocks, q.shape()[2], k.shape()[2])?
         };
-        let lists = self.lists_in(buffers, &fine)?;
+        let lists = self.lists_in(buffers, ["index", "count"], &fine)?;
         let linear = match keys {
             Some(keys) => self.linear_state(buffers, keys, &state_mask, &weights, s, save)?,
             None => LinearState {

@@ -2,7 +2,7 @@
 //!
 //! [`Sla`] holds a device and a configuration. [`Sla::forward`] routes (unless a mask is given), builds lists and the linear state, and runs the fused
 //! kernel; [`Sla::backward`] takes what the forward saved, and [`Sla::infer`] is the forward where no backward follows. A [`Workspace`] keeps the memory
-//! of forwards that repeat. Tensors are the device's own; nothing here copies to the host.
+//! of calls that repeat. Tensors are the device's own; nothing here copies to the host.
 //! It does not check values: [`Inputs::check`](super::Inputs::check) does, and launches check shapes and types.
 
 mod backward;
@@ -17,7 +17,7 @@ mod workspace;
 
 pub use backward::Grads;
 pub use blocks::Lists;
-pub use forward::{Forward, Inferred, Saved};
+pub use forward::{Forward, Inferred, Operands, Saved};
 pub use operator::Compiled;
 pub use workspace::Workspace;
 
@@ -26,7 +26,7 @@ use crate::kernels::feature_map;
 use crate::shipped;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
-use sla_runtime::{Device, DynTensor, RuntimeError};
+use sla_runtime::{Device, DynTensor};
 
 /// The operator for one device and configuration.
 #[derive(Clone, Debug)]
@@ -88,9 +88,5 @@ impl Sla {
 
     fn parts(&self) -> usize {
         if self.config.phi() == FeatureMap::Hedgehog { 2 } else { 1 }
-    }
-
-    fn zeros(&self, shape: &[usize]) -> Result<DynTensor, RuntimeError> {
-        DynTensor::zeros(&self.device, Elem::F32, shape)
     }
 }

@@ -1,24 +1,27 @@
 //! Memory that a caller keeps from call to call.
 
 use super::Sla;
+use super::backward::Grads;
 use super::buffers::Buffers;
 use super::forward::{Forward, Inferred, Saved};
 use sla_runtime::Device;
 
-/// The memory of the forwards of one [`Sla`], or of several that take turns: results and what lies between the kernels.
+/// The memory of the forwards, or the backwards, of one [`Sla`], or of several that take turns: results and what lies between the kernels.
 ///
-/// The first call of a shape allocates; later ones of that shape do not. See [`Sla::forward_in`].
+/// The first call of a shape allocates; later ones of that shape do not. See [`Sla::forward_in`] and [`Sla::backward_in`]. What a backward needs
+/// stays in the workspace of its forward, so that it takes another.
 #[derive(Debug)]
 pub struct Workspace {
     buffers: Buffers,
     forward: Option<Forward>,
     inferred: Option<Inferred>,
+    grads: Option<Grads>,
 }
 
 impl Workspace {
     /// Memory of a device, none yet.
     pub fn new(device: &Device) -> Workspace {
-        Workspace { buffers: Buffers::new(device), forward: None, inferred: None }
+        Workspace { buffers: Buffers::new(device), forward: None, inferred: None, grads: None }
     }
 
     /// What the last call gave, if it was [`Sla::forward_in`].
@@ -31,6 +34,16 @@ impl Workspace {
         self.inferred.as_ref()
     }
 
+    /// What the last call gave, if it was [`Sla::backward_in`].
+    pub fn grads(&self) -> Option<&Grads> {
+        self.grads.as_ref()
+    }
+
+    /// How many tensors it has allocated so far: no more in a call that repeats.
+    pub fn made(&self) -> usize {
+        self.buffers.made()
+    }
+
     /// The memory for a call, with that of the last one's results.
     pub(super) fn open(&mut self, sla: &Sla) -> &mut Buffers {
         self.buffers.serve(&sla.config);
@@ -41,7 +54,16 @@ impl Workspace {
             self.give_saved(saved);
             self.give([("out", out), ("lse", lse), ("mask", mask)]);
         }
+        if let Some(Grads { q, k, v, projection, bias }) = self.grads.take() {
+            self.give([("grad q", q), ("grad k", k), ("grad v", v)]);
+            self.give([("grad projection", projection), ("grad bias", bias)]);
+        }
         &mut self.buffers
+    }
+
+    /// Keeps a call's gradients.
+    pub(super) fn keep_grads(&mut self, grads: Grads) -> &Grads {
+        self.grads.insert(grads)
     }
 
     /// Keeps a call's results.
