@@ -51,7 +51,7 @@ fn strided_inputs_agree() {
 #[test]
 fn strided_inputs_in_halves_agree() {
     if let Some(gpu) = &*GPU {
-        agreement::strided_halves(gpu);
+        agreement::strided_halves(gpu, &[64, 128]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The router's selection and lists, against a sort.
 
-use sla::kernels::{mask_lists::mask_lists, router::select_blocks};
 use sla::Device;
+use sla::kernels::{mask_lists::mask_lists, router::select_blocks};
 use sla_dsl::ir::{Elem, Scalar};
 use sla_dsl::lang::{Const, Consts};
 use sla_dsl::launch::{Arg, Launcher};
