@@ -188,8 +188,14 @@ impl Sla {
         let (n, s) = (mask.shape()[3], grads.elem());
         let (weights, matrix) = self.product_operands(buffers, s, mask, projection)?;
         let mut out = buffers.take("grad state", s, &[b * h, n, p * d, 2, d])?;
-        let consts =
-            [elem("S", s), size("BM", 128), size("BN", 64), size("BC", 64), size("D", d), size("P", p)];
+        let consts = [
+            elem("S", s),
+            size("BM", 128),
+            size("BN", 64),
+            size("BC", d.min(64)),
+            size("D", d),
+            size("P", p),
+        ];
         let flat_weights = weights.reshape(&[b * h, m, weights.shape()[3]])?;
         let flat = grads.reshape(&[2 * b * h, m, p * d * d])?;
         let args = [read(&flat_weights), read(&flat), read(&matrix), write(&mut out)];
