@@ -164,6 +164,13 @@ fn states_in_halves_agree() {
 }
 
 #[test]
+fn gradients_by_one_kernel_agree() {
+    if let Some(gpu) = &*GPU {
+        agreement::fused_gradients(gpu);
+    }
+}
+
+#[test]
 fn a_forward_without_a_backward_gives_the_same() {
     if let Some(gpu) = &*GPU {
         agreement::inference(gpu);

@@ -85,6 +85,11 @@ fn the_cpu_agrees_with_states_in_halves() {
 }
 
 #[test]
+fn the_cpu_agrees_with_gradients_by_one_kernel() {
+    agreement::fused_gradients(&CPU);
+}
+
+#[test]
 fn the_cpu_gives_the_same_without_a_backward() {
     agreement::inference(&CPU);
 }

@@ -23,10 +23,10 @@ pub fn choose(work: &Work, step: &str, target: Option<Target>) -> Choice {
     let gpu = matches!(target, Some(Target::Cuda(_)));
     match (work, step) {
         (_, "delta" | "clear" | "scale") => consts(&[("BQ", 64)]),
-        (Work::Dense(_), "fused") => consts(&[("BQ", 64), ("BK", 128)]),
+        (Work::Dense(_), "fused") if hopper => consts(&[("BQ", 64), ("BK", 128)]),
         (Work::Dense(_), "dq") if hopper => consts(&[("BQ", 128), ("BK", 64)]),
         (Work::Dense(_), "dkdv") if hopper => consts(&[("BQ", 64), ("BK", 128)]),
-        (Work::Dense(_), "dq" | "dkdv") => consts(&[("BQ", 64), ("BK", 64)]),
+        (Work::Dense(_), "dq" | "dkdv" | "fused") => consts(&[("BQ", 64), ("BK", 64)]),
         (Work::Dense(shape), _) if hopper && shape.dim == 64 => consts(&[("BQ", 192), ("BK", 128)]),
         (Work::Dense(_), _) if hopper => consts(&[("BQ", 128), ("BK", 128)]),
         (Work::Dense(_), _) if gpu => consts(&[("BQ", 128), ("BK", 64)]),

@@ -128,6 +128,21 @@ pub fn half_states(device: &Device) {
     }
 }
 
+/// All gradients by one kernel, with every block shape, at lengths that no block divides.
+pub fn fused_gradients(device: &Device) {
+    let operator = Compiled::new(device.clone()).with_fused_gradients(true);
+    for (i, blocks) in Blocks::EVERY.into_iter().enumerate() {
+        let config = config(Scope::None, FeatureMap::Softmax, blocks);
+        let dtype = [Dtype::F32, Dtype::F16, Dtype::Bf16][i];
+        for dims in
+            [dims([1, 2, 200, 330, [64, 64, 128][i]]), dims([2, 1, 150, 128, 64]), dims([1, 1, 3, 1, 64])]
+        {
+            let problem = Problem { dtype, dims, config: config.clone(), mask: None };
+            problem.outcome(&operator).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+}
+
 /// What a forward gives does not depend on whether a backward follows.
 pub fn inference(device: &Device) {
     let config = config(Scope::Marginal, FeatureMap::Softmax, blocks(64, 64));

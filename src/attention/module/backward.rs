@@ -106,6 +106,12 @@ impl Sla {
         run(&self.device, &sla_backward::sla_bwd_pre, &consts, &args)?;
         drop(args);
 
+        if self.fuses(t, d, tiles) {
+            let [q, k, v] = self.fused_grads(buffers, [q, k, v], grad_out, forward, &delta, &consts)?;
+            let (projection, bias) = (self.zeros(&[d, d])?, self.zeros(&[d])?);
+            return Ok(Grads { q, k, v, projection, bias });
+        }
+
         let mut grad_q = buffers.take("grad q", t, q.shape())?;
         let args = [
             read(q),

@@ -123,7 +123,7 @@ impl Sla {
         Tiles { q: blocks.q(), k: blocks.k() }
     }
 
-    fn on_hopper(&self) -> bool {
+    pub(super) fn on_hopper(&self) -> bool {
         self.device.target() == Some(Target::Cuda(Arch::Sm90a))
     }
 

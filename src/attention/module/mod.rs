@@ -9,6 +9,7 @@ mod backward;
 mod blocks;
 mod buffers;
 mod forward;
+mod fused;
 mod linear;
 mod operator;
 mod run;
@@ -34,6 +35,7 @@ pub struct Sla {
     device: Device,
     config: Config,
     half_states: Option<bool>,
+    fused_gradients: Option<bool>,
 }
 
 /// The learned parameters, in f32 on the device. Absent ones are zero (identity for `phi`).
@@ -50,7 +52,8 @@ pub struct Weights {
 impl Sla {
     /// The operator for `config` on `device`.
     pub fn new(device: &Device, config: Config) -> Sla {
-        Sla { device: shipped::equipped(device), config, half_states: None }
+        let device = shipped::equipped(device);
+        Sla { device, config, half_states: None, fused_gradients: None }
     }
 
     /// Whether the linear branch multiplies bf16 inputs by states rounded to bf16 rather than in f32. Without this it does on Hopper, whose fused kernels are
@@ -58,6 +61,13 @@ impl Sla {
     /// problem of fewer than 64 keys, whose gradients all but cancel.
     pub fn with_half_states(self, yes: bool) -> Sla {
         Sla { half_states: Some(yes), ..self }
+    }
+
+    /// Whether one kernel makes all gradients where there is no linear branch, and adds those of queries in any order. These are then not the same bits every time
+    /// on a GPU; `false` keeps them so, by two kernels that compute seven products of blocks instead of five. Without this it does on Hopper for halves with 128
+    /// features and blocks of 128 keys, where it is faster.
+    pub fn with_fused_gradients(self, yes: bool) -> Sla {
+        Sla { fused_gradients: Some(yes), ..self }
     }
 
     /// Where it runs.

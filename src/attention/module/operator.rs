@@ -14,17 +14,23 @@ use std::time::{Duration, Instant};
 pub struct Compiled {
     device: Device,
     half_states: Option<bool>,
+    fused_gradients: Option<bool>,
 }
 
 impl Compiled {
     /// The operator on `device`.
     pub fn new(device: Device) -> Compiled {
-        Compiled { device, half_states: None }
+        Compiled { device, half_states: None, fused_gradients: None }
     }
 
     /// The same with states in halves or not: [`Sla::with_half_states`].
     pub fn with_half_states(self, yes: bool) -> Compiled {
         Compiled { half_states: Some(yes), ..self }
+    }
+
+    /// The same with one kernel for all gradients or not: [`Sla::with_fused_gradients`].
+    pub fn with_fused_gradients(self, yes: bool) -> Compiled {
+        Compiled { fused_gradients: Some(yes), ..self }
     }
 
     fn upload(&self, array: &Array) -> Result<DynTensor, RuntimeError> {
@@ -43,6 +49,9 @@ impl Compiled {
         let mut sla = Sla::new(&self.device, request.config().clone());
         if let Some(yes) = self.half_states {
             sla = sla.with_half_states(yes);
+        }
+        if let Some(yes) = self.fused_gradients {
+            sla = sla.with_fused_gradients(yes);
         }
         let (q, k, v) = (self.upload(&inputs.q)?, self.upload(&inputs.k)?, self.upload(&inputs.v)?);
         let weights = Weights {

@@ -261,8 +261,9 @@ mod tests {
     #[test]
     fn right_answers_pass_and_wrong_ones_do_not() {
         let forward = ["dense", "dense-ragged", "sparse-64x64", "sparse-uneven", "matmul"];
-        let two = ["dense-bwd", "sparse-bwd", "sparse-bwd-64x64", "sparse-bwd-128x128"];
-        let fused = ["dense-bwd-fused", "sparse-bwd-128x128-fused"];
+        let two =
+            ["dense-bwd-reproducible", "sparse-bwd", "sparse-bwd-64x64", "sparse-bwd-128x128-reproducible"];
+        let fused = ["dense-bwd", "sparse-bwd-128x128"];
         let all = forward.map(|name| (name, "out")).into_iter();
         let grads = ["grad_q", "grad_k", "grad_v"].into_iter().cycle();
         for (name, what) in all.chain(two.into_iter().zip(grads)).chain(fused.map(|name| (name, "grad_q"))) {
