@@ -4,8 +4,8 @@
 //! [`clear_sums`](clear_sums::Kernel) before and [`scale_sums`](scale_sums::Kernel) after, so that **`dQ` is not reproducible bit by bit on a GPU**: blocks of
 //! keys add in the order in which they come. `dK` and `dV` are.
 //!
-//! Scores are computed turned, keys along the rows: `P` and `dS` are then first operands of `dV` and `dK` as they are, and only `dQ = dSᵀᵀ K` contracts the
-//! other axis of `dS`. A block of queries costs `4·D` bytes of additions a row for every block of keys, which pays off for blocks of 128 keys and more.
+//! Scores are computed turned, keys along the rows: `Pᵀ` and `dSᵀ` are then first operands of `dV` and `dK` as they are, and only `dQ = dS K` contracts their
+//! rows. A block of queries costs `4·D` bytes of additions a row for every block of keys, which pays off for blocks of 128 keys and more.
 
 use sla_dsl::prelude::*;
 

@@ -29,7 +29,6 @@ impl Sla {
     ///
     /// # Errors
     /// What a launch reports.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn fused_grads(
         &self,
         buffers: &mut Buffers,

@@ -1,5 +1,5 @@
-//! Products that a step computes and adds to global memory, of a tile that the same step made: `sum[i] += dSᵀᵀ K`, the gradient of queries in a program of
-//! keys.
+//! Products that a step computes and adds to global memory, of a tile that the same step made: `sum[i] += dS^T K`, the gradient of queries in a program of
+//! keys, whose `dS` has keys along its rows.
 //!
 //! Such a product contracts the axis along which warpgroups split the tile, so that each of them needs all of it: they *share* it, through stages of
 //! shared memory that they write together and meet at. What they split instead are the product's columns, 64 or more for each; the parts stand below

@@ -10,7 +10,7 @@
 //! ```
 //! With a product that is added to global memory, the end of a step is one of the hardware's copies too, and stages are given back one by one:
 //! ```text
-//! share dS;  start dQ = dSᵀ K;  start dK += dSᵀᵀ Q
+//! share dS;  start dQ = dS^T K;  start dK += dS Q
 //! wait for dV, give dO back;  wait for dQ, add it;  wait for dK, give Q back
 //! ```
 //! Other warpgroups run while this one waits. No product is in flight from one step to the next.
