@@ -108,7 +108,12 @@ impl Sla {
 
         if self.fuses(t, d, tiles) {
             let [q, k, v] = self.fused_grads(buffers, [q, k, v], grad_out, forward, &delta, &consts)?;
-            let (projection, bias) = (self.zeros(&[d, d])?, self.zeros(&[d])?);
+            let projection = buffers.zeros("no grad projection", Elem::F32, &[d, d])?;
+            let bias = buffers.zeros("no grad bias", Elem::F32, &[d])?;
+            buffers.give("bias of blocks", grad_bias);
+            buffers.give("linear delta", delta_linear);
+            buffers.give("rden", rden);
+            buffers.give("delta", delta);
             return Ok(Grads { q, k, v, projection, bias });
         }
 

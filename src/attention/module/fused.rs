@@ -8,7 +8,7 @@ use super::buffers::Buffers;
 use super::run::{float, read, run, write};
 use super::{Forward, Sla};
 use crate::attention::config::Scope;
-use crate::kernels::fused_backward::{scale_sums, sparse_bwd_fused};
+use crate::kernels::fused_backward::{clear_sums, scale_sums, sparse_bwd_fused};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
 use sla_runtime::{DynTensor, RuntimeError};
@@ -39,8 +39,12 @@ impl Sla {
         consts: &[(&'static str, Const)],
     ) -> Result<[DynTensor; 3], RuntimeError> {
         let scale = float(1.0 / (q.shape()[3] as f64).sqrt());
-        let lists = self.lists_in(buffers, &forward.saved.mask.transpose(2, 3)?)?;
-        let mut sum_q = self.zeros(q.shape())?;
+        let columns = forward.saved.mask.transpose(2, 3)?;
+        let lists = self.lists_in(buffers, ["column index", "column count"], &columns)?;
+        let steps: Vec<_> = consts.iter().copied().filter(|(name, _)| *name != "BQ").collect();
+        let steps = [&steps[..], &[("BQ", Const::Int(STEP as i64))]].concat();
+        let mut sum_q = buffers.take("sum q", Elem::F32, q.shape())?;
+        run(&self.device, &clear_sums, &steps, &[write(&mut sum_q)])?;
         let mut grad_k = buffers.take("grad k", q.elem(), k.shape())?;
         let mut grad_v = buffers.take("grad v", q.elem(), v.shape())?;
         let args = [
@@ -60,9 +64,10 @@ impl Sla {
         run(&self.device, &sparse_bwd_fused, consts, &args)?;
         drop(args);
         let mut grad_q = buffers.take("grad q", q.elem(), q.shape())?;
-        let steps: Vec<_> = consts.iter().copied().filter(|(name, _)| *name != "BQ").collect();
-        let consts = [&steps[..], &[("BQ", Const::Int(STEP as i64))]].concat();
-        run(&self.device, &scale_sums, &consts, &[read(&sum_q), write(&mut grad_q), scale])?;
+        run(&self.device, &scale_sums, &steps, &[read(&sum_q), write(&mut grad_q), scale])?;
+        buffers.give("sum q", sum_q);
+        buffers.give("column index", lists.index);
+        buffers.give("column count", lists.count);
         Ok([grad_q, grad_k, grad_v])
     }
 }
