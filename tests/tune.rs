@@ -87,6 +87,25 @@ fn what_was_killed_in_the_middle_goes_on() {
 }
 
 #[test]
+fn ctrl_c_ends_with_its_status_and_says_how_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [&SMALL[..5], &["--rounds", "3", "--turn", "100"]].concat();
+    let mut child = command(dir.path(), &arguments);
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !journal(dir.path()).contains("\"timed\"") {
+        assert!(start.elapsed() < Duration::from_secs(120), "nothing is timed: {}", journal(dir.path()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.ends_with("interrupted: the same command goes on from here\n"), "{stderr}");
+}
+
+#[test]
 fn spaces_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let (status, stdout, _) = tune(dir.path(), &["--list"]);
@@ -126,4 +145,55 @@ fn records_that_cannot_be_kept_are_told_before_anything_is_measured() {
     std::fs::write(dir.path().join("tuned/journal"), "no folder").unwrap();
     let (status, _, stderr) = tune(dir.path(), SMALL);
     assert!(status == 2 && stderr.contains("error: cannot keep the journal tuned/journal/"), "{stderr}");
+}
+
+#[test]
+fn without_a_gpu_candidates_go_into_a_bundle() {
+    let ptxas = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/ptxas");
+    if !ptxas.exists() {
+        eprintln!("skipped: no ptxas; `cargo xtask setup` installs it");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let make =
+        ["sparse_fwd", "--arch", "sm_90a", "--shape", "1,2,1024,128", "--bundle", "made", "--most", "9"];
+    let output = command(dir.path(), &make).env("SLA_PTXAS", &ptxas).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.starts_with("sparse_fwd sparse --shape 1,2,1024,128: "), "{stdout}");
+    assert!(stdout.contains("TFLOP/s by the model: the default\n"), "{stdout}");
+    let manifest = json(&dir.path().join("made/manifest.json"));
+    let candidates = manifest["jobs"][0]["candidates"].as_array().unwrap();
+    let fate =
+        |set: &str| &candidates.iter().find(|c| c["set"] == set).unwrap_or_else(|| panic!("{set}"))["fate"];
+    assert!(fate("")["made"]["registers"].as_u64().unwrap() > 32, "{manifest}");
+    assert_eq!(fate("groups=1")["same"], "", "what the compiler chooses by itself: {manifest}");
+    assert!(dir.path().join("made/kernels.slab").exists());
+
+    let (status, _, stderr) = tune(dir.path(), &["--bundle", "made", "--device", "cpu"]);
+    assert_eq!(status, 2);
+    assert!(stderr.contains("the bundle is for sm_90a, and the device runs cpu"), "{stderr}");
+    let (status, _, stderr) = tune(dir.path(), &["--bundle", "nowhere", "--device", "cpu"]);
+    assert!(status == 2 && stderr.contains("nowhere/manifest.json"), "{stderr}");
+    let (status, _, stderr) = tune(dir.path(), &["sparse_fwd", "--arch", "sm_90a"]);
+    assert!(status == 2 && stderr.contains("needed --bundle DIR or --check with it"), "{stderr}");
+}
+
+#[test]
+fn records_are_checked_without_a_gpu() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("tuned")).unwrap();
+    let (status, stdout, stderr) = tune(dir.path(), &["--check"]);
+    assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, "", ""));
+    let own = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tuned/sm_90a.json")).unwrap();
+    let mut records: serde_json::Value = serde_json::from_str(&own).unwrap();
+    let Some(entry) = records["entries"].as_array_mut().unwrap().first_mut() else { return };
+    entry["made"]["space"] = "another".into();
+    let kernel = entry["kernel"].as_str().unwrap().to_owned();
+    let one = serde_json::json!({ "arch": "sm_90a", "entries": [entry] });
+    std::fs::write(dir.path().join("tuned/sm_90a.json"), one.to_string()).unwrap();
+    let (status, stdout, stderr) = tune(dir.path(), &["--check"]);
+    assert!(status == 1 && stdout.starts_with(&kernel), "{stdout}{stderr}");
+    assert!(stdout.ends_with("is stale: its space has changed since\n"), "{stdout}");
+    assert!(stderr.contains("1 of 1 in tuned/sm_90a.json no longer hold and are not used"), "{stderr}");
 }

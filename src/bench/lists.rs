@@ -64,6 +64,11 @@ impl BlockLists {
         BlockLists { shape: self.shape, lists, width, counts, index: padded.collect() }
     }
 
+    /// Places of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Rows of a head.
     pub fn rows(&self) -> usize {
         self.shape.length.div_ceil(self.lists.bq)

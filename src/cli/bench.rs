@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sla_codegen::Target;
 use sla_runtime::{Device, DeviceName};
 use thiserror::Error;
 
@@ -168,7 +169,7 @@ impl Bench {
 
     /// The cases asked for, at the sizes asked for, each once.
     fn cases(&self, device: &Device) -> Vec<Case> {
-        let sizes = sizes(device, self.shape, self.matmul);
+        let sizes = sizes(device.target(), self.shape, self.matmul);
         let asked = match self.case.is_empty() {
             true => ALL
                 .iter()
@@ -189,13 +190,11 @@ impl Bench {
 }
 
 /// The sizes asked for; without any those of the table on a GPU, and small ones elsewhere.
-pub(super) fn sizes(device: &Device, shape: Option<Shape>, matmul: Option<Product>) -> Sizes {
-    let small = match device.name() {
-        DeviceName::Cuda(_) | DeviceName::Auto => Sizes::default(),
-        DeviceName::Cpu => Sizes { attention: Some([1, 1, 2048]), matmul: Some([512; 3]), dim: None },
-        DeviceName::Interp | DeviceName::Plan(_) => {
-            Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None }
-        }
+pub(super) fn sizes(target: Option<Target>, shape: Option<Shape>, matmul: Option<Product>) -> Sizes {
+    let small = match target {
+        Some(Target::Cuda(_)) => Sizes::default(),
+        Some(Target::Cpu) => Sizes { attention: Some([1, 1, 2048]), matmul: Some([512; 3]), dim: None },
+        None => Sizes { attention: Some([1, 1, 256]), matmul: Some([128; 3]), dim: None },
     };
     Sizes {
         attention: shape.map(|s| [s.batch, s.heads, s.length]).or(small.attention),

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
 use sla_codegen::{Arch, Target};
-use sla_runtime::{Device, DeviceName};
+use sla_runtime::DeviceName;
 use thiserror::Error;
 
 use super::bench::{Product, known, product, sizes};
@@ -19,12 +19,17 @@ use crate::attention::run::open;
 use crate::bench::case::Case;
 use crate::bench::cases::ALL;
 use crate::bench::shape::Shape;
+use crate::files::PendingFile;
+use crate::tune::bundle::{self, BundlesError, Manifest, Offered, Offers};
 use crate::tune::check::check;
 use crate::tune::hands::{Hands, Limits};
 use crate::tune::job::Job;
+use crate::tune::journal::Row;
+use crate::tune::plot;
 use crate::tune::search::{Budget, SearchError, shown};
 use crate::tune::worker::ServeError;
 use crate::tune::{TuneError, tune};
+use crate::tuned::hash::hash;
 use crate::tuned::record::{Entry, RecordError, Records};
 
 /// Find out how kernels are run best, and keep it.
@@ -70,9 +75,19 @@ pub struct Tune {
     /// Say of each record in DIR/ARCH.json whether it still holds: what it would run is compiled and compared with what was measured. Needs no GPU.
     #[arg(long, conflicts_with = "list")]
     check: bool,
-    /// The architecture whose records are checked.
-    #[arg(long, default_value = "sm_90a", value_parser = super::explain::arch)]
-    arch: Arch,
+    /// Without a GPU: the architecture that --bundle compiles for, or whose records --check looks at (sm_90a).
+    #[arg(long, value_parser = super::explain::arch)]
+    arch: Option<Arch>,
+    /// With --arch, compile candidates into this folder, judged and ranked, for a machine that has a GPU and need not have a compiler; without, measure what is in
+    /// it on this one.
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Candidates of each kernel and problem that a bundle has at most.
+    #[arg(long, default_value_t = 96, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    most: usize,
+    /// Also draw each search into this folder, as SVG.
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
     /// Begin anew, whatever an interrupted search left.
     #[arg(long)]
     fresh: bool,
@@ -106,6 +121,28 @@ pub enum TuneCliError {
         found: usize,
         /// How many there are.
         kernels: usize,
+    },
+    /// An architecture for nothing.
+    #[error("--arch says what is compiled without a GPU, needed --bundle DIR or --check with it")]
+    Arch,
+    /// A bundle that cannot be made or read.
+    #[error(transparent)]
+    Bundle(#[from] BundlesError),
+    /// A bundle for another GPU.
+    #[error("the bundle is for {found}, and the device runs {needed}")]
+    Target {
+        /// What it was compiled for.
+        found: String,
+        /// What the device needs.
+        needed: String,
+    },
+    /// A problem that this program does not have.
+    #[error("the bundle has case {case} with kernel {kernel}, which this program has not")]
+    Offers {
+        /// The case.
+        case: String,
+        /// The kernel.
+        kernel: String,
     },
     /// A folder that cannot be made.
     #[error("cannot make {}: {source}", path.display())]
@@ -167,10 +204,22 @@ impl Tune {
         if self.check {
             return Ok(self.check()?);
         }
-        let chosen = self.cases()?;
+        if let (Some(arch), Some(folder)) = (self.arch, &self.bundle) {
+            return Ok(self.make(arch, folder)?);
+        }
+        if self.arch.is_some() {
+            return Err(TuneCliError::Arch.into());
+        }
         let device = open(self.device)?;
-        let jobs = self.jobs(&device, &chosen);
         let (name, target) = (device.name(), device.target());
+        let manifest = self.bundle.as_deref().map(Manifest::read).transpose().map_err(TuneCliError::from)?;
+        let jobs = match &manifest {
+            Some(manifest) => offered(manifest, target)?,
+            None => {
+                let jobs = self.jobs(target, &self.cases()?);
+                jobs.into_iter().map(|(job, size)| (job, size, None)).collect()
+            }
+        };
         // Whoever measures has the device to itself.
         drop(device);
         std::fs::create_dir_all(&self.out)
@@ -180,8 +229,13 @@ impl Tune {
         let mut records = Records::read(&path, &arch).map_err(TuneCliError::from)?;
         // Whether it can be written is known before anything is measured.
         records.write(&path).map_err(TuneCliError::from)?;
+        // Everything that is known is in the journal. Without a handler the signal ends the program as well, only without a word.
+        let _ = ctrlc::set_handler(|| {
+            let _ = writeln!(std::io::stderr(), "\ninterrupted: the same command goes on from here");
+            std::process::exit(INTERRUPTED);
+        });
         let program = std::env::current_exe().map_err(TuneCliError::Program)?;
-        for (job, size) in &jobs {
+        for (job, size, offers) in &jobs {
             let mut bar = Bar::new();
             let (arguments, program) = (self.arguments(job, name, size), program.clone());
             let start = move || {
@@ -190,10 +244,15 @@ impl Tune {
                 command
             };
             let mut hands = Hands::new(start, self.limits());
-            let (journals, compiler) = (self.out.join("journal"), sla_codegen::toolchain());
-            let outcome = tune(job, &mut hands, &journals, self.fresh, &compiler, self.budget(), &mut bar);
-            let (entry, _) = outcome.map_err(TuneCliError::from)?;
+            let journals = self.out.join("journal");
+            let compiler = manifest.as_ref().map_or_else(sla_codegen::toolchain, |m| m.compiler.clone());
+            let outcome =
+                tune(job, *offers, &mut hands, &journals, self.fresh, &compiler, self.budget(), &mut bar);
+            let (entry, found) = outcome.map_err(TuneCliError::from)?;
             drop(bar);
+            if let Some(folder) = &self.plot {
+                draw(folder, &entry, &found.rows)?;
+            }
             let _ = std::io::stdout().write_all(told(&entry).as_bytes());
             // Somebody else may have written it meanwhile.
             records = Records::read(&path, &arch).map_err(TuneCliError::from)?;
@@ -206,11 +265,12 @@ impl Tune {
 
     /// A line for each record.
     fn check(&self) -> Result<(), TuneCliError> {
-        let path = Records::place(&self.out, self.arch.name());
-        let records = Records::read(&path, self.arch.name())?;
+        let arch = self.arch.unwrap_or(Arch::Sm90a);
+        let path = Records::place(&self.out, arch.name());
+        let records = Records::read(&path, arch.name())?;
         let mut stale = 0;
         for entry in &records.entries {
-            let said = match check(entry, self.arch) {
+            let said = match check(entry, arch) {
                 Ok(()) => "holds".to_owned(),
                 Err(why) => {
                     stale += 1;
@@ -258,8 +318,19 @@ impl Tune {
         if chosen.is_empty() { Err(TuneCliError::Nothing) } else { Ok(chosen) }
     }
 
+    /// Compiles candidates into a folder.
+    fn make(&self, arch: Arch, folder: &Path) -> Result<(), TuneCliError> {
+        let jobs = self.jobs(Some(Target::Cuda(arch)), &self.cases()?);
+        let tools = sla_runtime::env::tools();
+        let mut bar = Bar::new();
+        let made = bundle::make(folder, arch, &jobs, &tools, self.most, &mut bar)?;
+        drop(bar);
+        let _ = std::io::stdout().write_all(ranked(&made, folder).as_bytes());
+        Ok(())
+    }
+
     /// What is tuned: every case at every size, and how the sizes are told to another process.
-    fn jobs(&self, device: &Device, chosen: &[(Case, Option<&str>)]) -> Vec<(Job, Vec<String>)> {
+    fn jobs(&self, target: Option<Target>, chosen: &[(Case, Option<&str>)]) -> Vec<(Job, Vec<String>)> {
         let mut jobs: Vec<(Job, Vec<String>)> = Vec::new();
         for (case, kernel) in chosen {
             let several: Vec<(Option<Shape>, Option<Product>)> = match case.work.shape() {
@@ -268,7 +339,7 @@ impl Tune {
             };
             let plain = [(None, None)];
             for &(shape, matmul) in if several.is_empty() { &plain[..] } else { &several } {
-                let at = case.at(&sizes(device, shape, matmul));
+                let at = case.at(&sizes(target, shape, matmul));
                 let mut size = Vec::new();
                 if let Some(Shape { batch, heads, length, dim }) = shape {
                     size.extend(["--shape".to_owned(), format!("{batch},{heads},{length},{dim}")]);
@@ -276,7 +347,7 @@ impl Tune {
                 if let Some(Product([m, n, k])) = matmul {
                     size.extend(["--matmul".to_owned(), format!("{m},{n},{k}")]);
                 }
-                for job in Job::of(at, device.target()) {
+                for job in Job::of(at, target) {
                     let asked = kernel.is_none_or(|kernel| job.def().name == kernel);
                     let same = |(other, _): &(Job, Vec<String>)| {
                         other.key() == job.key() && other.def().name == job.def().name
@@ -295,10 +366,79 @@ impl Tune {
         all.extend(["--index".to_owned(), job.index.to_string()]);
         all.extend(["--device".to_owned(), device.to_string()]);
         all.extend(["--seed".to_owned(), self.seed.to_string()]);
+        if let Some(folder) = &self.bundle {
+            all.extend(["--bundle".to_owned(), bundle::kernels_of(folder).display().to_string()]);
+        }
         all.extend_from_slice(size);
         all
     }
 }
+
+/// The exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: i32 = 130;
+
+/// A problem with its sizes as arguments, and the candidates of a bundle.
+type Asked<'m> = (Job, Vec<String>, Option<&'m Offers>);
+
+/// The problems of a bundle.
+fn offered(manifest: &Manifest, target: Option<Target>) -> Result<Vec<Asked<'_>>, TuneCliError> {
+    let needed = target.map_or("no code at all".to_owned(), |target| target.to_string());
+    if needed != manifest.arch {
+        return Err(TuneCliError::Target { found: manifest.arch.clone(), needed });
+    }
+    let job = |offers: &Offers| {
+        let case = known(&offers.case).ok()?;
+        let (shape, matmul) = match &offers.sizes[..] {
+            [] => (None, None),
+            [name, value] if name == "--shape" => (Some(value.parse().ok()?), None),
+            [name, value] if name == "--matmul" => (None, Some(product(value).ok()?)),
+            _ => return None,
+        };
+        let at = case.at(&sizes(target, shape, matmul));
+        Job::of(at, target)
+            .into_iter()
+            .find(|job| job.index == offers.index && job.def().name == offers.kernel)
+    };
+    let find = |offers| {
+        let found = job(offers).map(|job| (job, offers.sizes.clone(), Some(offers)));
+        found.ok_or_else(|| TuneCliError::Offers { case: offers.case.clone(), kernel: offers.kernel.clone() })
+    };
+    manifest.jobs.iter().map(find).collect()
+}
+
+/// What a bundle has, for people.
+fn ranked(manifest: &Manifest, folder: &Path) -> String {
+    let mut text = String::new();
+    for offers in &manifest.jobs {
+        let count = |of: fn(&Offered) -> bool| offers.candidates.iter().filter(|c| of(&c.fate)).count();
+        let counts = [
+            (count(|f| matches!(f, Offered::Made(_))), "compiled"),
+            (count(|f| matches!(f, Offered::Same(_))), "same code"),
+            (count(|f| matches!(f, Offered::Refused(_))), "refused"),
+            (count(|f| matches!(f, Offered::Pruned(_))), "pruned"),
+        ];
+        let counts: Vec<String> = counts.iter().map(|(n, what)| format!("{n} {what}")).collect();
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "{} {} {}: {}",
+            offers.kernel,
+            offers.case,
+            offers.sizes.join(" "),
+            counts.join(", ")
+        );
+        let made = offers.candidates.iter().filter(|c| matches!(c.fate, Offered::Made(_)));
+        for offer in made.take(SHOWN) {
+            let _ =
+                writeln!(text, "  at most {:>5.0} TFLOP/s by the model: {}", offer.limit, shown(&offer.set));
+        }
+    }
+    let _ = writeln!(text, "`sla tune --bundle {}` measures them on a GPU", folder.display());
+    text
+}
+
+/// Candidates of a bundle that are listed.
+const SHOWN: usize = 5;
 
 /// The cases that run a kernel which has a space.
 fn cases_of(kernel: &str) -> Vec<&'static str> {
@@ -333,6 +473,16 @@ fn list() -> String {
         }
     }
     text
+}
+
+/// Draws a search.
+fn draw(folder: &Path, entry: &Entry, rows: &[Row]) -> Result<(), CliError> {
+    let title = format!("{} {}", entry.kernel, entry.key);
+    let Some(svg) = plot::search(&title, rows) else { return Ok(()) };
+    std::fs::create_dir_all(folder)
+        .map_err(|source| TuneCliError::Folder { path: folder.to_owned(), source })?;
+    let name = format!("{}-{}.svg", entry.kernel, &hash(&title)[..8]);
+    Ok(PendingFile::create(&folder.join(name))?.commit(svg.as_bytes())?)
 }
 
 /// What came of a search, for people.

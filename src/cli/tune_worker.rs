@@ -1,7 +1,10 @@
 //! `sla tune-worker`: the process that measures for `sla tune`, which starts it and talks to it. Nobody else calls it.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use sla_runtime::DeviceName;
+use sla_runtime::bundle::Bundle;
 
 use super::bench::{Product, known, product, sizes};
 use super::error::CliError;
@@ -29,6 +32,9 @@ pub struct TuneWorker {
     matmul: Option<Product>,
     #[arg(long)]
     seed: u64,
+    /// Kernels that are not compiled here.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
 }
 
 impl TuneWorker {
@@ -37,8 +43,12 @@ impl TuneWorker {
     /// # Errors
     /// [`CliError`].
     pub fn run(self) -> Result<(), CliError> {
-        let device = open(self.device)?;
-        let case = self.case.at(&sizes(&device, self.shape, self.matmul));
+        let mut device = open(self.device)?;
+        if let Some(path) = &self.bundle {
+            let bundle = Bundle::read(path).map_err(|e| TuneCliError::Bundle(e.into()))?;
+            device = device.with_bundle(bundle.into());
+        }
+        let case = self.case.at(&sizes(device.target(), self.shape, self.matmul));
         let kernels = steps_of(&case).len();
         if self.index >= kernels {
             return Err(TuneCliError::Index { found: self.index, kernels }.into());

@@ -1,12 +1,17 @@
 //! What is tuned: one kernel of a case at its sizes, for one target; and the key by which its best is remembered.
 
+use std::sync::{Mutex, PoisonError};
+
 use sla_codegen::{Options, Target};
 use sla_dsl::diag::Diagnostics;
-use sla_dsl::ir::{Facts, Kernel, MemFacts, Scalar};
+use sla_dsl::ir::{Facts, Kernel, MemFacts};
 use sla_dsl::lang::{Consts, KernelDef};
 
+use super::model::Tiles;
 use super::space::{Candidate, Space};
 use crate::bench::case::{Case, Work};
+use crate::bench::lists::BlockLists;
+use crate::bench::shape::{Lists, Shape};
 use crate::bench::steps::{Given, Step, steps_of};
 use crate::bench::variant::{Variant, VariantError};
 use crate::tuned::Key;
@@ -79,8 +84,11 @@ impl Job {
     /// As [`KernelDef::build`].
     pub fn kernel(&self, consts: &Consts) -> Result<Kernel, Diagnostics> {
         let memory = |given: &Given| match given {
-            Given::Zero => MemFacts { positive: positive(Scalar::Float(0.0)), ..MemFacts::default() },
-            _ => MemFacts::default(),
+            Given::Zero => MemFacts { positive: false, ..MemFacts::default() },
+            Given::Scale => MemFacts::default(),
+            Given::Read(name) | Given::Write(name) | Given::Unwritten(name) => {
+                MemFacts { aligned: self.is_aligned(name), ..MemFacts::default() }
+            }
         };
         let mut facts = Facts { memory: self.step().args.iter().map(memory).collect(), ..Facts::default() };
         loop {
@@ -93,6 +101,50 @@ impl Job {
             };
             facts.even.extend(kernel.even.keys().map(|asked| (asked.clone(), answer(asked))));
         }
+    }
+
+    /// How many programs a launch with some constants has; nothing where that is not known before.
+    pub fn programs(&self, consts: &Consts) -> Option<f64> {
+        let extents =
+            (self.def().grid)(consts).into_iter().map(|axis| axis.extent.eval(&|name| self.dim(name)));
+        extents.map(|extent| extent.map(|n| n as f64)).product()
+    }
+
+    /// The limit of the default by the [`model`](super::model), in 10^12 operations per second; 0 where there is no model.
+    pub fn limit(&self, space: &Space) -> f64 {
+        let Some(Target::Cuda(arch)) = self.target else { return 0.0 };
+        let Ok((consts, options)) = self.consts(space, &space.default_candidate()) else { return 0.0 };
+        let Ok(kernel) = self.kernel(&consts) else { return 0.0 };
+        Tiles::of(&kernel).rate(arch, self.programs(&consts).unwrap_or(0.0), options.schedule)
+    }
+
+    /// Whether rows of a tensor begin at multiples of 16 bytes, as tensors are that nobody cut out of others.
+    fn is_aligned(&self, name: &str) -> bool {
+        let Some(Shape { batch, heads, length, dim }) = self.case.work.shape() else { return self.is_even() };
+        let lists = |turned: bool| {
+            let Work::Sparse(shape, of) = self.case.work else { return (1, 1) };
+            let (rows, columns) = (length.div_ceil(of.bq), length.div_ceil(of.bk));
+            if turned { (columns, longest_column(shape, of)) } else { (rows, of.counts(columns).1) }
+        };
+        let (bytes, shape) = match name {
+            "lse" | "delta" | "no_rows" | "no_other_rows" => (4, vec![batch, heads, length]),
+            "index" => (4, vec![batch, heads, lists(false).0, lists(false).1]),
+            "count" => (4, vec![batch, heads, lists(false).0]),
+            "column_index" => (4, vec![batch, heads, lists(true).0, lists(true).1]),
+            "column_count" => (4, vec![batch, heads, lists(true).0]),
+            _ => (2, vec![batch, heads, length, dim]),
+        };
+        // The stride of every axis but the last, where that axis has more than one place.
+        (0..shape.len() - 1).all(|axis| {
+            let stride: usize = shape[axis + 1..].iter().product();
+            shape[axis] == 1 || (stride * bytes).is_multiple_of(16)
+        })
+    }
+
+    /// The same of a matrix product's tensors: rows of all three.
+    fn is_even(&self) -> bool {
+        let Work::Matmul([_, n, k]) = self.case.work else { return true };
+        n % 8 == 0 && k % 8 == 0
     }
 
     /// A runtime dim by the name that every kernel has for it; nothing for sizes of lists.
@@ -116,9 +168,20 @@ impl Job {
     }
 }
 
-fn positive(scalar: Scalar) -> bool {
-    matches!(scalar, Scalar::Float(v) if v > 0.0)
+/// Blocks of queries in the longest list of a block of keys, for the lists that are measured unless another seed is asked for.
+fn longest_column(shape: Shape, lists: Lists) -> usize {
+    static KNOWN: Mutex<Vec<((Shape, Lists), usize)>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, width)) = known.iter().find(|(of, _)| *of == (shape, lists)) {
+        return *width;
+    }
+    let width = BlockLists::random(shape, lists, SEED).turned().width();
+    known.push(((shape, lists), width));
+    width
 }
+
+/// The seed of lists, unless another is asked for.
+const SEED: u64 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,14 @@
 //!
 //! What a case is, how it is checked and how it is timed is [`crate::bench`]'s business; the command line is not here.
 
+pub mod bundle;
 pub mod check;
 pub mod hands;
 pub mod job;
 pub mod journal;
+pub mod model;
 pub mod own;
+pub mod plot;
 pub mod prune;
 mod run;
 pub mod search;

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use sla_dsl::lang::Const;
 use thiserror::Error;
 
+use super::bundle::Offers;
 use super::hands::Measure;
 use super::job::Job;
 use super::journal::{Fate, Journal};
@@ -32,12 +33,13 @@ pub enum TuneError {
     Variant(#[from] VariantError),
 }
 
-/// Tunes a job with its journal in a folder. The compiler's version is part of the journal's name.
+/// Tunes a job with its journal in a folder; with `offers` of a bundle, among these alone. The compiler's version is part of the journal's name.
 ///
 /// # Errors
 /// [`TuneError`].
 pub fn tune(
     job: &Job,
+    offers: Option<&Offers>,
     hands: &mut dyn Measure,
     journals: &Path,
     fresh: bool,
@@ -59,7 +61,7 @@ pub fn tune(
     if !kept.is_empty() {
         progress.note(&format!("going on from {} candidates of an interrupted search", kept.len()));
     }
-    let found = Search::new(job, hands, &mut journal, kept, budget, progress).run()?;
+    let found = Search::new(job, offers, hands, &mut journal, kept, budget, progress).run()?;
     let entry = entry(job, &found, about, compiler)?;
     Ok((entry, found))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::bundle::{Offered, Offers};
 use super::hands::{Lost, Measure, NoHands};
 use super::job::Job;
 use super::journal::{Fate, Journal, JournalError, Row};
@@ -85,6 +86,8 @@ pub struct Found {
 /// A search in progress.
 pub struct Search<'s> {
     job: &'s Job,
+    /// Candidates that were compiled elsewhere, if no others are looked at.
+    offers: Option<HashMap<&'s str, &'s Offered>>,
     space: Space,
     hands: &'s mut dyn Measure,
     journal: &'s mut Journal,
@@ -105,6 +108,7 @@ impl<'s> Search<'s> {
     /// A search that goes on from the rows of an interrupted one.
     pub fn new(
         job: &'s Job,
+        offers: Option<&'s Offers>,
         hands: &'s mut dyn Measure,
         journal: &'s mut Journal,
         kept: Vec<Row>,
@@ -114,6 +118,7 @@ impl<'s> Search<'s> {
         let before = kept.iter().map(|row| row.at).fold(0.0, f64::max);
         let mut search = Search {
             job,
+            offers: offers.map(|all| all.candidates.iter().map(|c| (c.set.as_str(), &c.fate)).collect()),
             space: job.space(),
             hands,
             journal,
@@ -195,6 +200,16 @@ impl<'s> Search<'s> {
                 break;
             }
             if self.known.contains_key(&set) || left.contains(&set) {
+                continue;
+            }
+            if let Some(offers) = &self.offers {
+                match offers.get(set.as_str()).copied() {
+                    Some(Offered::Made(_)) => left.push(set),
+                    Some(Offered::Same(other)) => self.note(set, Fate::Same(other.clone()))?,
+                    Some(Offered::Pruned(why)) => self.note(set, Fate::Pruned(why.clone()))?,
+                    Some(Offered::Refused(why)) => self.note(set, Fate::Refused(why.clone()))?,
+                    None => {}
+                }
                 continue;
             }
             match prune(self.job, &self.space, candidate) {
@@ -442,7 +457,7 @@ mod tests {
         let job = Job::of(case, Some(Target::Cuda(Arch::Sm90a)))[0];
         let (mut journal, kept, _) = Journal::open(path, "sparse", false).unwrap();
         let budget = Budget { all: Duration::from_secs(1000), turn: 1, final_turn: 1, rounds: 3 };
-        Search::new(&job, fake, &mut journal, kept, budget, &mut ()).run()
+        Search::new(&job, None, fake, &mut journal, kept, budget, &mut ()).run()
     }
 
     fn fate(found: &Found, set: &str) -> Fate {
@@ -511,7 +526,8 @@ mod tests {
         let (mut journal, kept, _) = Journal::open(&folder.path().join("j"), "sparse", false).unwrap();
         let budget = Budget { all: Duration::from_secs(1000), turn: 1, final_turn: 1, rounds: 3 };
         let mut wrong = Wrong(Fake::default());
-        let error = Search::new(&job, &mut wrong, &mut journal, kept, budget, &mut ()).run().unwrap_err();
+        let error =
+            Search::new(&job, None, &mut wrong, &mut journal, kept, budget, &mut ()).run().unwrap_err();
         let needed = "the default of sparse_fwd cannot be measured: failed: lse is off";
         assert_eq!(error.to_string(), needed);
     }

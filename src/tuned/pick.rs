@@ -193,9 +193,21 @@ pub(crate) fn holds(entry: &Entry, made: &Made) -> Result<(), Stale> {
         return Err(Stale::Assembler { then: name(&entry.made.ptxas), now: name(&made.ptxas) });
     }
     if made.code != entry.made.code {
-        return Err(Stale::Code { then: entry.made.compiler.clone(), now: sla_codegen::toolchain() });
+        return Err(Stale::Code { then: entry.made.compiler.clone(), now: compiler() });
     }
     Ok(())
+}
+
+/// This program's compiler.
+#[cfg(feature = "compile")]
+fn compiler() -> String {
+    sla_codegen::toolchain()
+}
+
+/// There is none.
+#[cfg(not(feature = "compile"))]
+fn compiler() -> String {
+    "no compiler".to_owned()
 }
 
 /// Whether what a record would run is, compiled for its architecture, what was measured. No GPU is asked, and no assembler.
