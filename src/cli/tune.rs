@@ -28,7 +28,7 @@ use crate::tune::journal::Row;
 use crate::tune::plot;
 use crate::tune::search::{Budget, SearchError, shown};
 use crate::tune::worker::ServeError;
-use crate::tune::{TuneError, tune};
+use crate::tune::{Order, TuneError, tune};
 use crate::tuned::hash::hash;
 use crate::tuned::record::{Entry, RecordError, Records};
 
@@ -246,8 +246,15 @@ impl Tune {
             let mut hands = Hands::new(start, self.limits());
             let journals = self.out.join("journal");
             let compiler = manifest.as_ref().map_or_else(sla_codegen::toolchain, |m| m.compiler.clone());
-            let outcome =
-                tune(job, *offers, &mut hands, &journals, self.fresh, &compiler, self.budget(), &mut bar);
+            let order = Order {
+                job,
+                offers: *offers,
+                journals: &journals,
+                fresh: self.fresh,
+                compiler: &compiler,
+                budget: self.budget(),
+            };
+            let outcome = tune(&order, &mut hands, &mut bar);
             let (entry, found) = outcome.map_err(TuneCliError::from)?;
             drop(bar);
             if let Some(folder) = &self.plot {

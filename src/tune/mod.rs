@@ -19,4 +19,4 @@ pub mod space;
 pub mod wire;
 pub mod worker;
 
-pub use run::{TuneError, tune};
+pub use run::{Order, TuneError, tune};

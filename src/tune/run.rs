@@ -33,20 +33,33 @@ pub enum TuneError {
     Variant(#[from] VariantError),
 }
 
-/// Tunes a job with its journal in a folder; with `offers` of a bundle, among these alone. The compiler's version is part of the journal's name.
+/// What is to be tuned, and how.
+#[derive(Clone, Copy)]
+pub struct Order<'o> {
+    /// The kernel with its problem.
+    pub job: &'o Job,
+    /// Candidates of a bundle, if no others are looked at.
+    pub offers: Option<&'o Offers>,
+    /// The folder of journals.
+    pub journals: &'o Path,
+    /// Whether what an interrupted search left is thrown away.
+    pub fresh: bool,
+    /// Who compiles; part of what a journal is for.
+    pub compiler: &'o str,
+    /// How long it may take.
+    pub budget: Budget,
+}
+
+/// Tunes a kernel.
 ///
 /// # Errors
 /// [`TuneError`].
 pub fn tune(
-    job: &Job,
-    offers: Option<&Offers>,
+    order: &Order<'_>,
     hands: &mut dyn Measure,
-    journals: &Path,
-    fresh: bool,
-    compiler: &str,
-    budget: Budget,
     progress: &mut dyn Progress,
 ) -> Result<(Entry, Found), TuneError> {
+    let Order { job, offers, journals, fresh, compiler, budget } = *order;
     let about = hands.about().map_err(SearchError::from)?;
     let (kernel, key) = (job.def().name, job.key());
     let what = format!("{kernel} {key} {} on {} with {compiler}", job.case.work, about.device);

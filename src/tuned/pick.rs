@@ -130,7 +130,7 @@ impl Decided {
             return decided.choice.clone();
         }
         let choice = decide();
-        let (shapes, device) = (args.iter().map(shape).collect(), device.clone());
+        let (shapes, device) = (args.iter().map(shape).collect(), *device);
         self.0.push(Decision { def, device, consts: consts.clone(), shapes, choice: choice.clone() });
         choice
     }
