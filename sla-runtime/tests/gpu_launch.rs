@@ -114,6 +114,24 @@ fn memory_is_freed_behind_all_streams_that_use_it() {
 }
 
 #[test]
+fn two_handles_of_a_gpu_know_of_each_other_s_streams() {
+    let Some(gpu) = gpu_or_skip("two_handles_of_a_gpu_know_of_each_other_s_streams") else { return };
+    const N: usize = 1 << 20;
+    let other = Device::cuda(0).unwrap();
+    let one = other.on(&Stream::new(&other).unwrap()).unwrap();
+    let mut sum = Owned::<f32>::zeros(&one, &[N]).unwrap();
+    for _ in 0..20 {
+        let mut x = Owned::<f32>::zeros(&gpu, &[N]).unwrap();
+        count_up::launch(&gpu, &mut x).unwrap();
+        add_to::launch(&one, &x, &mut sum).unwrap();
+        drop(x);
+    }
+    assert!(sum.to_vec().unwrap().iter().all(|&v| v == 20.0));
+    let refused = gpu.record(|on| on.on(&on.stream()).map(drop)).err().unwrap().to_string();
+    assert!(refused.contains("no other stream"), "{refused}");
+}
+
+#[test]
 fn graphs_and_marks_belong_to_streams() {
     let Some(gpu) = gpu_or_skip("graphs_and_marks_belong_to_streams") else { return };
     let stream = Stream::new(&gpu).unwrap();

@@ -26,6 +26,9 @@ impl Device {
     ) -> Result<Graph, E> {
         let refused = |why| RuntimeError::NoGraph { device: self.to_string(), why };
         let Kind::Cuda(device) = &self.0 else { return Err(refused("only GPUs have graphs").into()) };
+        if device.records() {
+            return Err(refused("it is the handle of a recording").into());
+        }
         if device.checks() {
             return Err(refused("its kernels check what they touch, which is waited for").into());
         }

@@ -1,6 +1,7 @@
 //! Devices: where kernels run. A handle owns everything a device keeps (threads, context, compiled kernels), and clones share it.
 //!
-//! There is no global state: two handles of one GPU are two caches on one context, and GPUs do not know of each other.
+//! Two handles of one GPU are two caches on one context, and know together who uses which memory; that is all that is global. GPUs do not know of
+//! each other.
 
 #[cfg_attr(not(feature = "compile"), path = "no_cpu.rs")]
 mod cpu;

@@ -16,6 +16,8 @@ use std::sync::Arc;
 /// [`TensorArg::from_raw`](sla_dsl::launch::TensorArg::from_raw) describes, is ordered by its owner, with [`Stream::wait`] and [`Device::mark`] or events of the
 /// driver.
 ///
+/// A stream ends when neither a handle of it is left nor a tensor that was made in it, or that it wrote last, or has read since.
+///
 /// On the host and in the interpreter launches have ended when they return, and a stream is nothing.
 #[derive(Clone)]
 pub struct Stream(Option<Arc<CudaStream>>);
@@ -77,18 +79,22 @@ impl Stream {
 }
 
 impl Device {
-    /// The stream that this handle's work goes to.
+    /// The stream that this handle's work goes to; for the handle of a recording, that of the handle which records.
     pub fn stream(&self) -> Stream {
-        Stream(gpu(self).map(|d| d.stream().clone()))
+        Stream(gpu(self).map(|d| d.memory().clone()))
     }
 
     /// A handle of the same device, with the same compiled kernels, whose launches, tensors, marks and [`synchronize`](Device::synchronize) are in a
     /// stream. It prepares its launches itself: make it once rather than for every call.
     ///
     /// # Errors
-    /// A stream of another device.
+    /// A stream of another device; the handle of a recording, which keeps its own.
     pub fn on(&self, stream: &Stream) -> Result<Device, RuntimeError> {
         match (&self.0, &stream.0) {
+            (Kind::Cuda(d), _) if d.records() => {
+                let why = "what a recording launches goes to no other stream";
+                Err(RuntimeError::NoGraph { device: self.to_string(), why })
+            }
             (Kind::Cuda(d), Some(stream)) if Arc::ptr_eq(d.context(), stream.context()) => {
                 Ok(Device(Kind::Cuda(Arc::new(d.on(stream)))))
             }

@@ -6,8 +6,9 @@ use crate::device::meter::Meter;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute, CUevent_flags};
 use sla_dsl::launch::Space;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// The first driver that has every function called here, as drivers count their versions.
@@ -25,11 +26,32 @@ pub(crate) struct CudaContext {
     cache_bytes: usize,
     pooled: bool,
     meter: Meter,
-    /// Streams that were made, the default one among them.
+    shared: Arc<Shared>,
+}
+
+/// What the handles of one GPU know together, for they may use each other's memory.
+struct Shared {
+    /// Streams that were made, default ones among them.
     streams: AtomicU64,
     /// Whether there is more than the default stream, so that uses of memory are watched.
     watches: AtomicBool,
     ledger: Ledger<Arc<CudaStream>>,
+}
+
+/// By ordinal, while a handle of the GPU or memory of it is there.
+static SHARED: Mutex<BTreeMap<usize, Weak<Shared>>> = Mutex::new(BTreeMap::new());
+
+impl Shared {
+    fn of(ordinal: usize) -> Arc<Shared> {
+        // Every state of the map is a good one, so a poisoned lock is as good as any.
+        let mut all = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&ordinal).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let (streams, watches) = (AtomicU64::new(0), AtomicBool::new(false));
+            let made = Arc::new(Shared { streams, watches, ledger: Ledger::new() });
+            all.insert(ordinal, Arc::downgrade(&made));
+            made
+        })
+    }
 }
 
 // SAFETY: the driver's handles may be used from any thread, once the context is current there; `enter` makes it so.
@@ -73,9 +95,7 @@ impl CudaContext {
             cache_bytes: cache as usize,
             pooled,
             meter: Meter::default(),
-            streams: AtomicU64::new(0),
-            watches: AtomicBool::new(false),
-            ledger: Ledger::new(),
+            shared: Shared::of(ordinal),
         };
         if pooled {
             context.keep_freed_memory().map_err(what)?;
@@ -90,22 +110,22 @@ impl CudaContext {
 
     /// A number that no other stream has.
     pub(super) fn number_of_stream(&self) -> u64 {
-        self.streams.fetch_add(1, Ordering::Relaxed)
+        self.shared.streams.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether uses of memory are watched.
     pub(super) fn watches(&self) -> bool {
-        self.watches.load(Ordering::SeqCst)
+        self.shared.watches.load(Ordering::SeqCst)
     }
 
     /// Watches uses of memory from now on.
     pub(super) fn watch(&self) {
-        self.watches.store(true, Ordering::SeqCst);
+        self.shared.watches.store(true, Ordering::SeqCst);
     }
 
     /// Who uses which memory.
     pub(super) fn ledger(&self) -> &Ledger<Arc<CudaStream>> {
-        &self.ledger
+        &self.shared.ledger
     }
 
     /// Lets the driver keep freed memory for the next allocation instead of returning it at each synchronisation.

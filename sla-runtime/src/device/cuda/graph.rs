@@ -1,7 +1,7 @@
 //! CUDA graphs: launches that a stream records instead of running them, to be enqueued later as a whole.
 
 use super::{CudaContext, CudaDevice, CudaError, CudaStream, Prepared};
-use crate::cache::Plans;
+use crate::cache::Plan;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub(crate) struct CudaGraph {
     /// The tensors that they use, by address, and whether they write them.
     touched: Vec<(u64, bool)>,
     /// Keeps the counters that its launches draw from.
-    _plans: Arc<Plans<Prepared>>,
+    _plans: Vec<Arc<Plan<Prepared>>>,
     /// Locked while it is enqueued: the driver takes an executable graph from one thread at a time.
     exec: Mutex<Exec>,
 }
@@ -31,12 +31,14 @@ pub(super) struct Recording {
     /// Whether it is over, after which nothing may go to its stream; read-locked by launches while they are enqueued.
     over: RwLock<bool>,
     touched: Mutex<BTreeMap<u64, bool>>,
+    plans: Mutex<Vec<Arc<Plan<Prepared>>>>,
 }
 
 impl Recording {
-    /// Runs `enqueue`, which enqueues a launch that uses these tensors, unless the recording is over.
+    /// Runs `enqueue`, which enqueues a planned launch that uses these tensors, unless the recording is over.
     pub fn within<R>(
         &self,
+        plan: &Arc<Plan<Prepared>>,
         touched: impl Iterator<Item = (u64, bool)>,
         enqueue: impl FnOnce() -> R,
     ) -> Option<R> {
@@ -47,6 +49,7 @@ impl Recording {
         let mut all = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         touched.for_each(|(address, written)| *all.entry(address).or_default() |= written);
         drop(all);
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).push(plan.clone());
         Some(enqueue())
     }
 }
@@ -77,13 +80,14 @@ impl Recorder {
     }
 
     /// What was recorded, to be enqueued in a stream.
-    fn end(mut self, on: Arc<CudaStream>, plans: Arc<Plans<Prepared>>) -> Result<CudaGraph, CudaError> {
+    fn end(mut self, on: Arc<CudaStream>) -> Result<CudaGraph, CudaError> {
         self.stop();
         let failed = |e| CudaError::driver("recording", e);
         self.stream.context().enter().map_err(failed)?;
         self.recording = false;
         let touched = self.shared.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let touched = touched.iter().map(|(address, written)| (*address, *written)).collect();
+        let plans = self.shared.plans.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         // SAFETY: this stream records since `start`, and the graph it gives is destroyed once, when it has been made executable.
         unsafe {
             let graph = result::stream::end_capture(self.stream.handle()).map_err(failed)?;
@@ -119,10 +123,8 @@ impl CudaDevice {
         work: impl FnOnce(CudaDevice) -> Result<(), E>,
     ) -> Result<CudaGraph, E> {
         let recorder = Recorder::start(self.context())?;
-        let on = self.recording(recorder.stream.clone(), recorder.shared.clone());
-        let plans = on.plans.clone();
-        work(on)?;
-        Ok(recorder.end(self.stream.clone(), plans)?)
+        work(self.recording(recorder.stream.clone(), recorder.shared.clone()))?;
+        Ok(recorder.end(self.stream.clone())?)
     }
 }
 

@@ -83,7 +83,8 @@ impl CudaDevice {
     /// Another handle of the same GPU and stream, with checks or without, and kernels of its own.
     pub fn with_checks(&self, checks: bool) -> CudaDevice {
         let cache = Arc::new(KernelCache::new(crate::env::dumps()));
-        CudaDevice { checks, cache, ..self.on(&self.stream) }
+        let (memory, recording) = (self.memory.clone(), self.recording.clone());
+        CudaDevice { checks, cache, memory, recording, ..self.on(&self.stream) }
     }
 
     /// A handle with the same kernels whose work goes to another stream.
@@ -116,6 +117,11 @@ impl CudaDevice {
     /// A handle with the same kernels and memory, whose launches are recorded.
     fn recording(&self, stream: Arc<CudaStream>, recording: Arc<Recording>) -> CudaDevice {
         CudaDevice { memory: self.memory.clone(), recording: Some(recording), ..self.on(&stream) }
+    }
+
+    /// Whether its launches are recorded.
+    pub fn records(&self) -> bool {
+        self.recording.is_some()
     }
 
     pub fn checks(&self) -> bool {
@@ -187,7 +193,7 @@ impl CudaDevice {
                 enqueue()?;
                 self.stream.after(touched());
             }
-            Some(recording) => recording.within(touched(), enqueue).ok_or_else(|| {
+            Some(recording) => recording.within(&plan, touched(), enqueue).ok_or_else(|| {
                 let why = "the recording that this handle is of has ended";
                 RuntimeError::NoGraph { device: format!("cuda:{}", self.context().ordinal()), why }
             })??,

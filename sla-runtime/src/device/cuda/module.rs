@@ -178,6 +178,10 @@ impl CudaKernel {
         programs: u32,
         args: &[Arg<'_>],
     ) -> Result<Layout, CudaError> {
+        if programs == 0 {
+            // Nothing is launched, and tensors need not be what the hardware can copy.
+            return Ok(Layout { blocks: 0, maps: Vec::new(), counter: None });
+        }
         let describe = |map: &TensorMap| {
             // A map of something else is no map of a tensor of any rank.
             let Some(Arg::Tensor(tensor)) = args.get(map.param) else {
