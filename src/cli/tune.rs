@@ -25,6 +25,7 @@ use crate::tune::check::check;
 use crate::tune::hands::{Hands, Limits};
 use crate::tune::job::Job;
 use crate::tune::journal::Row;
+use crate::tune::lengths::lines as lengths;
 use crate::tune::plot;
 use crate::tune::search::{Budget, SearchError, shown};
 use crate::tune::worker::ServeError;
@@ -88,6 +89,9 @@ pub struct Tune {
     /// Also draw each search into this folder, as SVG.
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Only draw: runs of `sla bench --json FILE` at several lengths, with peers where they have them, as time against length, a picture for each case.
+    #[arg(long, value_name = "FILE", requires = "plot")]
+    lengths: Vec<PathBuf>,
     /// Begin anew, whatever an interrupted search left.
     #[arg(long)]
     fresh: bool,
@@ -200,6 +204,9 @@ impl Tune {
             // A closed standard output takes nothing from the work.
             let _ = std::io::stdout().write_all(list().as_bytes());
             return Ok(());
+        }
+        if let (false, Some(folder)) = (self.lengths.is_empty(), &self.plot) {
+            return draw_lengths(folder, &self.lengths);
         }
         if self.check {
             return Ok(self.check()?);
@@ -490,6 +497,26 @@ fn draw(folder: &Path, entry: &Entry, rows: &[Row]) -> Result<(), CliError> {
         .map_err(|source| TuneCliError::Folder { path: folder.to_owned(), source })?;
     let name = format!("{}-{}.svg", entry.kernel, &hash(&title)[..8]);
     Ok(PendingFile::create(&folder.join(name))?.commit(svg.as_bytes())?)
+}
+
+/// Draws times against lengths.
+fn draw_lengths(folder: &Path, files: &[PathBuf]) -> Result<(), CliError> {
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).map_err(|source| RecordError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes).map_err(|source| RecordError::Parse { path: path.clone(), source })
+    };
+    let runs: Vec<serde_json::Value> =
+        files.iter().map(read).collect::<Result<_, _>>().map_err(TuneCliError::from)?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| TuneCliError::Folder { path: folder.to_owned(), source })?;
+    for (case, lines) in lengths(&runs) {
+        if let Some(svg) = plot::lengths(&case, &lines) {
+            let path = folder.join(format!("{case}-lengths.svg"));
+            PendingFile::create(&path)?.commit(svg.as_bytes())?;
+            let _ = writeln!(std::io::stdout(), "{}", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// What came of a search, for people.

@@ -9,6 +9,7 @@ pub mod check;
 pub mod hands;
 pub mod job;
 pub mod journal;
+pub mod lengths;
 pub mod model;
 pub mod own;
 pub mod plot;
