@@ -98,6 +98,17 @@ fn warpgroups_take_turns() {
 }
 
 #[test]
+fn a_product_of_a_step_is_added_and_nothing_else() {
+    let path = format!("{}/tests/hopper/fused_128_d128.tile", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let add = text.lines().find(|line| line.contains("atomic_add")).unwrap();
+    let twice = text.replace(add, &format!("{add}\n{add}"));
+    let kernel = optimise(&parse(&twice).unwrap()).unwrap();
+    let refusal = schedule(&kernel, &Options::new("sm_90a".parse().unwrap())).unwrap_err();
+    assert!(refusal.reason.contains("not just added"), "{}", refusal.reason);
+}
+
+#[test]
 fn what_only_the_end_of_a_program_reads_is_read_there() {
     // Features are made of queries after the loop. With one warpgroup those stay in shared memory, and their stage is given back once they are read.
     let text = scheduled("sla_64_d64").unwrap().kernel.to_string();

@@ -2,7 +2,7 @@
 //! keys, whose `dS` has keys along its rows.
 //!
 //! Such a product contracts the axis along which warpgroups split the tile, so that each of them needs all of it: they *share* it, through stages of
-//! shared memory that they write together and meet at. What they split instead are the product's columns, 64 or more for each; the parts stand below
+//! shared memory that they write together and meet at. What they split instead are the product's columns, 64 for each; the parts stand below
 //! each other, and a tile in registers is as large as any other. The result leaves through shared memory too, added by the hardware there and then.
 
 use super::consumer::Consumer;
@@ -17,7 +17,7 @@ use std::collections::HashSet;
 const STAGES: usize = 2;
 /// Rows of such a product: what one warpgroup multiplies.
 const ROWS: usize = 64;
-/// A warpgroup's columns are a multiple of these.
+/// A warpgroup's columns.
 const COLUMNS: usize = 64;
 
 /// A product that is added to global memory.
@@ -73,11 +73,11 @@ impl Finder<'_> {
         let [m, n, kk] = dot_size(k, &self.defs, dot);
         let half = k.ty(left.value).elem().is_some_and(Elem::is_half);
         let each = COLUMNS * rows / 64;
-        let fits = m == ROWS && kk == rows && n.is_multiple_of(each) && n / each * COLUMNS <= 256;
+        let fits = m == ROWS && kk == rows && n == each;
         if !half || !fits || right.transposed || k.op(dot).operands.len() > 2 {
             let reason = format!(
                 "a product of [{m}, {kk}] by [{kk}, {n}] of what the step computed, turned; it takes halves, {ROWS} rows, the step's {rows} rows \
-                 contracted and multiples of {each} columns"
+                 contracted and {each} columns"
             );
             return self.refuse(dot, reason);
         }
