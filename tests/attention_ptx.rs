@@ -45,9 +45,12 @@ fn cases(elem: Elem, Shape(d, bq, bk): Shape, phis: &[i64]) -> Vec<Case> {
         let phi = [("PHI", Const::Int(phi)), ("P", Const::Int(parts))];
         all.extend(FUSED.map(|k| (k, [&common[..], &tiles, &ratios, &phi].concat())));
         all.extend(STATES.map(|k| (k, [&common[..], &blocks, &phi].concat())));
-        // Gradients of states as two terms each.
+        // Gradients of states as two terms each; those of wider heads are made by four warps.
         let terms = [("S", Const::Elem(elem)), ("E", Const::Elem(elem)), ("TERMS", Const::Int(2))];
-        all.push(("sla_bwd_state", [&common[..], &blocks, &phi, &terms].concat()));
+        let looped = ("LOOP", Const::Bool(parts == 1));
+        if d <= 64 || parts > 1 {
+            all.push(("sla_bwd_state", [&common[..], &blocks, &phi, &terms, &[looped]].concat()));
+        }
     }
     let (tq, tk) = tiles(d);
     for k in DENSE {
@@ -112,13 +115,23 @@ const EXTREMES: [i64; 2] = [1, 4];
 /// States of 128 features are made by four warps a program, and two programs fit a multiprocessor of Hopper.
 #[test]
 fn states_of_wide_heads_by_four_warps_on_sm_90a() {
-    let entry = find("linear_state").unwrap();
-    for (phi, s) in [(1, Elem::F32), (1, Elem::BF16), (2, Elem::F32), (3, Elem::F32)] {
+    let (single, half) = (Const::Elem(Elem::F32), Const::Elem(Elem::BF16));
+    let grads = |e, terms| [("E", e), ("TERMS", Const::Int(terms)), ("LOOP", Const::Bool(true))];
+    let states = [(1, single), (1, half), (2, single), (3, single)];
+    let states = states.map(|(phi, s)| ("linear_state", phi, s, grads(single, 1)));
+    let grads = [1, 2, 3].map(|phi| ("sla_bwd_state", phi, half, grads(half, 2)));
+    let grads_of_all = ("sla_bwd_state", 1, half, [("E", single), ("TERMS", Const::Int(1)), grads[0].3[2]]);
+    for (name, phi, s, more) in states.into_iter().chain(grads).chain([grads_of_all]) {
+        let entry = find(name).unwrap();
         let changes = [
-            ("T", Const::Elem(Elem::BF16)),
-            ("S", Const::Elem(s)),
+            ("T", half),
+            ("S", s),
             ("D", Const::Int(128)),
+            ("BQ", Const::Int(128)),
             ("PHI", Const::Int(phi)),
+            more[0],
+            more[1],
+            more[2],
         ];
         for even in [false, true] {
             let kernel = entry.kernel(&entry.consts_with(&changes), even).unwrap();
@@ -128,7 +141,7 @@ fn states_of_wide_heads_by_four_warps_on_sm_90a() {
             assert!(2 * (image.shared_bytes + 1024) <= 228 * 1024, "{} bytes", image.shared_bytes);
             let Some(tools) = &ptxas() else { continue };
             let report = assemble(tools, &image.ptx, Arch::Sm90a).unwrap().report;
-            assert_eq!((report.stack, report.spill_stores), (0, 0), "phi {phi}, {s}, {even}");
+            assert_eq!((report.stack, report.spill_stores), (0, 0), "{name} {changes:?}, {even}");
         }
     }
 }

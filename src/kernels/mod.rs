@@ -129,7 +129,7 @@ pub const ALL: &[Entry] = &[
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
     Entry {
         def: &sla_backward::sla_bwd_state,
-        defaults: &[T, S, E, BQ, D, PHI, P, ("GROUPED", Const::Bool(false)), ("TERMS", Const::Int(1))],
+        defaults: &[T, S, E, BQ, SUB, D, PHI, P, ("LOOP", Const::Bool(false)), ("TERMS", Const::Int(1))],
     },
     Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, SUB, RQ, D, PHI, P, LINEAR] },
     Entry {

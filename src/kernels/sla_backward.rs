@@ -72,10 +72,18 @@ pub fn sla_bwd_pre<
 }
 
 /// For each part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`. For `G` groups of consecutive query blocks that are as long as each other or
-/// one longer; not `GROUPED`, for each block. In `E`: as one term, or as two, what rounding gives and what it leaves.
+/// one longer, `SUB` rows at a time; not `LOOP`, for each block at once. In `E`: as one term, or as two, what rounding gives and what it leaves.
+///
+/// In halves, `dZ` too is a product, with `D^l` in two terms: it costs a matrix instruction and no exchange between threads.
 #[kernel(
     dims(B, H, LQ, G),
-    require(P <= 2, TERMS == 1 || TERMS == 2, G <= LQ.div_ceil(BQ), GROUPED || G == LQ.div_ceil(BQ)),
+    require(
+        P <= 2,
+        TERMS == 1 || TERMS == 2,
+        BQ % SUB == 0,
+        G <= LQ.div_ceil(BQ),
+        LOOP || G == LQ.div_ceil(BQ)
+    ),
     grid(gp in G * P, h in H, b in B),
 )]
 pub fn sla_bwd_state<
@@ -83,10 +91,11 @@ pub fn sla_bwd_state<
     S: Float,
     E: Float,
     const BQ: usize,
+    const SUB: usize,
     const D: usize,
     const PHI: usize,
     const P: usize,
-    const GROUPED: bool,
+    const LOOP: bool,
     const TERMS: usize,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
@@ -99,39 +108,48 @@ pub fn sla_bwd_state<
 ) {
     let i = gp / P;
     let p = gp % P;
-    let q = q.at(b, h).blocks::<BQ>();
-    let grad = grad.at(b, h).blocks::<BQ>();
-    let delta_linear = delta_linear.at(b, h).blocks::<BQ>();
-    let rden = rden.at(b, h).blocks::<BQ>();
     let sign = (1 - 2 * p).cast::<f32>();
     let mut acc = zeros::<f32>([D, D]);
-    let mut sum = zeros::<f32>([1, D]);
     // Rows past the end have a quotient of 0. Both gradients are of the features as they are multiplied: they all but cancel where keys are few.
-    if GROUPED {
-        for n in i * q.len() / G..(i + 1) * q.len() / G {
+    if LOOP {
+        let q = q.at(b, h).blocks::<SUB>();
+        let grad = grad.at(b, h).blocks::<SUB>();
+        let delta_linear = delta_linear.at(b, h).blocks::<SUB>();
+        let rden = rden.at(b, h).blocks::<SUB>();
+        let blocks = LQ.div_ceil(BQ);
+        let column = iota([1, 8], 1);
+        let mut sum = zeros::<f32>([D, 8]);
+        for n in i * blocks / G * (BQ / SUB)..((i + 1) * blocks / G * (BQ / SUB)).min(q.len()) {
             let mut x = q[n].cast::<f32>();
             if PHI == HEDGEHOG {
                 x = dot(x, w.at(h).block::<D>(0).load()) * sign;
             }
             let f = (feature(x, PHI) * rden[n].unsqueeze(1)).cast::<S>();
             acc += dot(f.t(), grad[n].cast::<S>());
-            sum += (f.cast::<f32>() * delta_linear[n].unsqueeze(1)).sum(0);
+            let delta = delta_linear[n].unsqueeze(1);
+            let high = delta.cast::<S>();
+            let low = (delta - high.cast::<f32>()).cast::<S>();
+            let terms = select(column == 0, high.cast::<f32>(), select(column == 1, low.cast::<f32>(), 0.0));
+            sum += dot(f.t(), terms.cast::<S>());
         }
+        grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.sum(1).squeeze(1));
     } else {
-        let mut x = q[i].cast::<f32>();
+        let mut x = q.at(b, h).block::<BQ>(i).load().cast::<f32>();
         if PHI == HEDGEHOG {
             x = dot(x, w.at(h).block::<D>(0).load()) * sign;
         }
-        let f = (feature(x, PHI) * rden[i].unsqueeze(1)).cast::<S>();
-        acc = dot(f.t(), grad[i].cast::<S>());
-        sum = (f.cast::<f32>() * delta_linear[i].unsqueeze(1)).sum(0);
+        let r = rden.at(b, h).block::<BQ>(i).load().unsqueeze(1);
+        let f = (feature(x, PHI) * r).cast::<S>();
+        acc = dot(f.t(), grad.at(b, h).block::<BQ>(i).load().cast::<S>());
+        let delta = delta_linear.at(b, h).block::<BQ>(i).load().unsqueeze(1);
+        let sum = (f.cast::<f32>() * delta).sum(0);
+        grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.squeeze(0));
     }
     let high = acc.cast::<E>();
     grad_folded.at(0, b, h, i, p).block::<D>(0).store(high);
     if TERMS == 2 {
         grad_folded.at(1, b, h, i, p).block::<D>(0).store((acc - high.cast::<f32>()).cast::<E>());
     }
-    grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.squeeze(0));
 }
 
 /// `grad_q`: the sparse part over the row's list, `SUB` keys at a time, the linear part in the epilogue. With `LINEAR`, `delta_linear = D^l` and `rden = r` are written, or read for

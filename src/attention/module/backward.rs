@@ -1,8 +1,8 @@
 //! The backward pass.
 
 use super::buffers::Buffers;
-use super::linear::PROGRAMS;
-use super::run::{elem, float, read, run, size, switch, write};
+use super::linear::{PROGRAMS, WARPS};
+use super::run::{elem, float, read, run, run_in_warps, size, switch, write};
 use super::shapes::{rank_4, same};
 use super::{Forward, Saved, Sla, Workspace};
 use crate::attention::config::Scope;
@@ -24,6 +24,9 @@ pub struct Grads {
     /// `[D]` f32, summed over batch and heads; zero in scope `none`.
     pub bias: DynTensor,
 }
+
+/// Rows that states are made of at a time, where that is in halves: beside a state, a thread has registers for the features of so many.
+const ROWS: usize = 64;
 
 impl Sla {
     /// Gradients for the inputs that `forward` was made from.
@@ -215,9 +218,9 @@ impl Sla {
         let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
         let (p, all) = (self.parts(), self.config.scope() == Scope::All);
         let m = saved.state_mask.shape()[2];
-        // In f32 a state leaves a thread no registers for a loop.
-        let grouped = all && s != Elem::F32;
-        let groups = if grouped { (PROGRAMS / (b * h * p).max(1)).clamp(1, m.max(1)) } else { m };
+        // In f32 a state leaves a thread no registers for a loop, nor do features of two parts.
+        let looped = s != Elem::F32 && p == 1;
+        let groups = if all && looped { (PROGRAMS / (b * h).max(1)).clamp(1, m.max(1)) } else { m };
         // States that a forward summed in 16 bits get their gradients by matrix instructions too.
         let split = saved.weights.projection.as_ref().filter(|_| !all && s != Elem::F32);
         let (e, terms) = if split.is_some() { (s, 2) } else { (Elem::F32, 1) };
@@ -228,7 +231,8 @@ impl Sla {
             elem("S", s),
             elem("E", e),
             size("BQ", saved.state_blocks.q),
-            switch("GROUPED", grouped),
+            size("SUB", ROWS.min(saved.state_blocks.q)),
+            switch("LOOP", looped),
             size("TERMS", terms),
         ]);
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
@@ -241,7 +245,8 @@ impl Sla {
             write(&mut grad_folded),
             write(&mut grad_sums),
         ];
-        run(&self.device, &sla_backward::sla_bwd_state, &consts, &args)?;
+        let warps = (looped && d > 64).then_some(WARPS);
+        run_in_warps(&self.device, warps, &sla_backward::sla_bwd_state, &consts, &args)?;
         drop(args);
         let columns = saved.state_mask.transpose(2, 3)?;
         let rows = grad_sums;

@@ -34,7 +34,7 @@ pub(super) struct KeyStates {
 pub(super) const PROGRAMS: usize = 264;
 
 /// Warps of a program that makes a state on a GPU: as few as hold its registers, so that two fit a multiprocessor.
-const WARPS: u32 = 4;
+pub(super) const WARPS: u32 = 4;
 
 impl Sla {
     /// The projection inside the features; anything of the right shape where the feature map has none.
