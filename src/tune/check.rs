@@ -26,12 +26,15 @@ pub fn check(entry: &Entry, arch: Arch) -> Result<(), Stale> {
     pick::check(entry, job.def(), image, &consts, &options)
 }
 
-/// The job that a record came of.
+/// Sizes are below this wherever people type them.
+const MOST: usize = 1 << 31;
+
+/// The job that a record came of; nothing for one that nobody can have measured.
 fn job(entry: &Entry, arch: Arch) -> Option<Job> {
     let (name, sizes) = entry.measured.split_once(' ')?;
     let case: &Case = ALL.iter().find(|case| case.name == name)?;
-    let numbers: Option<Vec<usize>> =
-        sizes.split(' ').next()?.split('x').map(|number| number.parse().ok()).collect();
+    let number = |text: &str| text.parse().ok().filter(|n| (1..MOST).contains(n));
+    let numbers: Option<Vec<usize>> = sizes.split(' ').next()?.split('x').map(number).collect();
     let sizes = match numbers?[..] {
         [batch, heads, length, dim] => {
             Sizes { attention: Some([batch, heads, length]), dim: Some(dim), matmul: None }
@@ -143,6 +146,22 @@ mod tests {
         assert_eq!(check(&entry, Arch::Sm90a), Ok(()));
         entry.measured = "no-case 1x1x1x1".to_owned();
         assert!(matches!(check(&entry, Arch::Sm90a), Err(Stale::Gone(_))));
+    }
+
+    #[test]
+    fn sizes_that_nobody_measured_are_no_job() {
+        let edited =
+            ["1x1x18446744073709551615x128", "1x0x1024x128", "1x1x-5x128", "1x1", "", "2147483648x1x1x1"];
+        for sizes in edited {
+            let measured = format!("sparse-ragged {sizes}");
+            let entry = Entry { kernel: "sparse_fwd".to_owned(), measured, ..Entry::default() };
+            assert!(matches!(check(&entry, Arch::Sm90a), Err(Stale::Gone(_))), "{sizes}");
+        }
+        // Lists of these would fill no machine's memory.
+        let measured = "sparse-bwd 4096x4096x2147483647x128".to_owned();
+        let entry = Entry { kernel: "sla_bwd_dkdv".to_owned(), measured, ..Entry::default() };
+        assert!(check(&entry, Arch::Sm90a).is_err());
+        assert_eq!(super::job(&entry, Arch::Sm90a).unwrap().key().sizes["LQ"], 1 << 31);
     }
 
     #[test]

@@ -175,10 +175,18 @@ fn longest_column(shape: Shape, lists: Lists) -> usize {
     if let Some((_, width)) = known.iter().find(|(of, _)| *of == (shape, lists)) {
         return *width;
     }
-    let width = BlockLists::random(shape, lists, SEED).turned().width();
+    let (rows, columns) = (shape.length.div_ceil(lists.bq), shape.length.div_ceil(lists.bk));
+    let factors = [shape.batch, shape.heads, rows, lists.counts(columns).1];
+    let entries = factors.into_iter().try_fold(1_usize, |all, n| all.checked_mul(n));
+    // Lists that large are nowhere launched.
+    let small = entries.is_some_and(|n| n <= LARGEST);
+    let width = if small { BlockLists::random(shape, lists, SEED).turned().width() } else { 1 };
     known.push(((shape, lists), width));
     width
 }
+
+/// Entries of lists that are made to learn how long they are.
+const LARGEST: usize = 1 << 28;
 
 /// The seed of lists, unless another is asked for.
 const SEED: u64 = 1;

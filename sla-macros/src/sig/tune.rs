@@ -103,11 +103,17 @@ impl Tune {
             if !name.to_string().starts_with(|c: char| c.is_ascii_uppercase()) {
                 continue;
             }
-            let number = |value: &str| value.parse::<u64>().is_ok_and(|n| n > 0);
-            let bool = |value: &str| value == "true" || value == "false";
-            let (fits, needed): (fn(&str) -> bool, _) = match generics.iter().find(|g| g.name == *name) {
-                Some(Generic { kind: GenericKind::Int, .. }) => (number, "a positive whole number"),
-                Some(Generic { kind: GenericKind::Bool, .. }) => (bool, "true or false"),
+            match generics.iter().find(|g| g.name == *name) {
+                Some(Generic { kind: GenericKind::Int, .. }) => {}
+                Some(Generic { kind: GenericKind::Bool, .. }) => {
+                    error(
+                        name.span(),
+                        format!(
+                            "`{name}` is a switch, which is the caller's choice; sizes and settings of the compiler are tuned"
+                        ),
+                    );
+                    continue;
+                }
                 Some(_) => {
                     error(name.span(), format!("`{name}` is an element type, which is the caller's choice"));
                     continue;
@@ -121,9 +127,10 @@ impl Tune {
                     );
                     continue;
                 }
-            };
+            }
+            let fits = |value: &str| value.parse::<u64>().is_ok_and(|n| n > 0);
             for (value, at) in axis.values.iter().filter(|(value, _)| !fits(value)) {
-                error(*at, format!("`{value}` is no value of `{name}`, needed {needed}"));
+                error(*at, format!("`{value}` is no value of `{name}`, needed a positive whole number"));
             }
         }
         for dim in self.key.iter().filter(|dim| !dims.contains(dim)) {
