@@ -119,12 +119,38 @@ fn a_text_changed_by_hand_goes_on_from_there() {
 }
 
 #[test]
-fn machine_code_has_the_lines_of_the_source() {
+fn machine_code_has_the_lines_of_the_source_and_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments = ["vector_add", "--target", "sm_90a", "--stage", "ptx", "--set", "lines=true"];
-    let (status, stdout, stderr) = emit(dir.path(), &arguments);
-    assert_eq!((status, stderr.as_str()), (0, ""));
-    assert!(stdout.contains("src/kernels/vector_add.rs") && stdout.contains("\t.loc\t"), "{stdout}");
+    // Of roles, with loops over lists and programs that are drawn, and one of the baseline.
+    let wide = ["D=128", "BQ=128", "schedule=roles"];
+    let halves = ["D=128", "BQ=128", "S=bf16", "schedule=roles"];
+    let kernels: [(&str, &str, &[&str]); 6] = [
+        ("vector_add", "vector_add", &[]),
+        ("flash_fwd", "flash", &wide),
+        ("sparse_fwd", "block_sparse", &wide),
+        ("sla_fwd", "sla_forward", &halves),
+        ("sla_bwd_dq", "sla_backward", &halves),
+        ("sla_bwd_dkdv", "sla_backward", &wide),
+    ];
+    for (kernel, file, set) in kernels {
+        let ptx = |lines: &'static str| {
+            let mut arguments =
+                vec![kernel, "--target", "sm_90a", "--stage", "ptx", "--even", "--set", lines];
+            set.iter().for_each(|&s| arguments.extend(["--set", s]));
+            let (status, stdout, stderr) = emit(dir.path(), &arguments);
+            assert_eq!((status, stderr.as_str()), (0, ""), "{kernel}");
+            stdout
+        };
+        let (plain, with) = (ptx("lines=false"), ptx("lines=true"));
+        assert!(with.contains("\t.loc\t") && !plain.contains("\t.loc\t"), "{kernel}");
+        assert!(with.contains(&format!("src/kernels/{file}.rs")), "{kernel}: {with}");
+        let says = [".loc", ".file", ".section", "//", "$L__tmp", "$L__func_"];
+        let code = |ptx: &str| {
+            let lines = ptx.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
+            lines.filter(|l| !l.is_empty() && !says.iter().any(|s| l.starts_with(s))).collect::<Vec<_>>()
+        };
+        assert!(code(&plain) == code(&with), "{kernel} has other instructions");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod plan;
 
 use sla_runtime::bundle::Bundle;
 use sla_runtime::{Device, DeviceName};
+use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 pub use plan::{Settings, plan};
@@ -15,12 +16,18 @@ pub use plan::{Settings, plan};
 /// What the build found; nothing where there is a compiler.
 static EMBEDDED: &[&[u8]] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// The embedded bundles; none in a library that has a compiler.
+/// The embedded bundles; none in a library that has a compiler. One that does not open, which a build from damaged files has, is told of once.
 pub fn bundles() -> &'static [Arc<Bundle>] {
     static BUNDLES: OnceLock<Vec<Arc<Bundle>>> = OnceLock::new();
-    // What the build embedded is whole: a test opens it.
-    BUNDLES
-        .get_or_init(|| EMBEDDED.iter().filter_map(|&bytes| Bundle::open(bytes).ok().map(Arc::new)).collect())
+    let open = |bytes: &&'static [u8]| match Bundle::open(*bytes) {
+        Ok(bundle) => Some(Arc::new(bundle)),
+        Err(e) => {
+            // A closed stream is no reason to stop; who needs its kernels is told that they are missing.
+            let _ = writeln!(std::io::stderr(), "warning: embedded kernels are not used: {e}");
+            None
+        }
+    };
+    BUNDLES.get_or_init(|| EMBEDDED.iter().filter_map(open).collect())
 }
 
 /// A GPU that has the embedded kernels; any other device as it is.

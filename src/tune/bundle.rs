@@ -283,7 +283,8 @@ fn compile(
     }
     let comma = if consts.0.is_empty() { "" } else { " " };
     let title = format!("{}{comma}{consts} {set}", job.def().name).trim_end().to_owned();
-    let entry = Entry { title, image, code: assembled.cubin, report: Some(assembled.report) };
+    let fingerprint = image.fingerprint();
+    let entry = Entry { title, image, code: assembled.cubin, report: Some(assembled.report), fingerprint };
     Ok(Compiled { kernel, consts, options, entry, made })
 }
 

@@ -16,7 +16,7 @@ pub fn run(root: &Path, args: &[String]) -> Outcome {
     for target in TARGETS {
         let mut bundle = cargo(root);
         bundle.args(["run", "--quiet", "--release", "--package", "sla", "--", "bundle", "--target", target]);
-        bundle.arg("--out").arg(format!("src/shipped/{target}.slab")).args(args);
+        bundle.args(["--note", "shipped"]).arg("--out").arg(format!("src/shipped/{target}.slab")).args(args);
         tools.name_to(&mut bundle);
         step(target, || show_and_run(&mut bundle))?;
     }

@@ -5,7 +5,7 @@ use crate::setup::{self, Tools};
 use std::path::Path;
 
 /// What the tests of the library without a compiler have embedded: a few of the kernels that are shipped.
-const SAMPLE: [&str; 6] = ["--scope", "all", "--blocks", "128,64", "--dim", "64"];
+const SAMPLE: [&str; 8] = ["--note", "sample", "--scope", "all", "--blocks", "128,64", "--dim", "64"];
 
 /// `args` go to `cargo test`: the name of a test, for instance. `embedded` alone means the tests of the library without a compiler.
 pub fn run(root: &Path, args: &[String]) -> Outcome {

@@ -113,6 +113,7 @@ impl Noted {
         else {
             return Err(no_ptx().into());
         };
+        let fingerprint = image.fingerprint();
         // One form of the code is enough.
         let ptx = std::mem::take(&mut image.ptx);
         let (code, report) = match tools.ptxas {
@@ -122,7 +123,7 @@ impl Noted {
             }
             _ => (ptx.into_bytes(), None),
         };
-        Ok(super::Entry { title: self.title.clone(), image, code, report })
+        Ok(super::Entry { title: self.title.clone(), image, code, report, fingerprint })
     }
 }
 

@@ -178,7 +178,7 @@ fn a_plan_is_compiled_into_a_bundle_that_has_its_kernels() {
         let bytes = plan.compile(&tools, "", &count).unwrap().finish().unwrap();
         assert_eq!(told.into_inner(), 4, "two kernels of two");
         let bundle = Arc::new(Bundle::open(bytes).unwrap());
-        assert!(plan.missing(&[bundle.clone()]).is_empty());
+        assert!(plan.missing(std::slice::from_ref(&bundle)).is_empty());
         assert!(bundle.made_by().contains(" llvm "), "{}", bundle.made_by());
         for row in bundle.rows() {
             assert_eq!(row.title, title);
@@ -186,6 +186,7 @@ fn a_plan_is_compiled_into_a_bundle_that_has_its_kernels() {
             let cubin = entry.code.starts_with(b"\x7fELF");
             assert_eq!(cubin, tools.ptxas.is_some() && arch != Arch::Sm80);
             assert_eq!((cubin, entry.image.ptx.len()), (entry.report.is_some(), 0));
+            assert_ne!(entry.fingerprint, entry.image.fingerprint(), "that of the code is kept");
             assert!(cubin || String::from_utf8_lossy(&entry.code).contains(".target sm_"));
         }
     }

@@ -9,7 +9,7 @@ use sla_codegen::{GpuImage, GridKind, TensorMap};
 use std::io::{self, Read};
 
 /// The first bytes of every file of this format.
-const MAGIC: &[u8] = b"sla kernel 2\n";
+const MAGIC: &[u8] = b"sla kernel 3\n";
 const SUM: usize = 32;
 /// What comes before the line.
 const HEAD: usize = MAGIC.len() + SUM + 4;
@@ -25,6 +25,8 @@ pub struct Entry {
     pub code: Vec<u8>,
     /// What ptxas said, if it made the code.
     pub report: Option<Report>,
+    /// [`GpuImage::fingerprint`] of the image with its PTX, which that in a bundle is without.
+    pub fingerprint: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +42,7 @@ struct Line {
     ptx: usize,
     code: usize,
     report: Option<Said>,
+    fingerprint: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +73,7 @@ impl Entry {
             ptx: ptx.len(),
             code: self.code.len(),
             report: self.report.as_ref().map(said),
+            fingerprint: self.fingerprint,
         })?;
         let length = u32::try_from(line.len()).map_err(io::Error::other)?;
         let rest = [&length.to_le_bytes()[..], &line, ptx.as_bytes(), &self.code].concat();
@@ -110,7 +114,8 @@ impl Entry {
             grid: line.per_sm.map_or(GridKind::Programs, |per_sm| GridKind::Persistent { per_sm }),
             log: None,
         };
-        Some(Entry { title: line.title, image, code: code.to_vec(), report: line.report.map(report) })
+        let (report, fingerprint) = (line.report.map(report), line.fingerprint);
+        Some(Entry { title: line.title, image, code: code.to_vec(), report, fingerprint })
     }
 }
 
@@ -139,7 +144,13 @@ pub(crate) mod tests {
             grid,
             log: None,
         };
-        Entry { title: "k for sm_90a".into(), image, code: vec![0, 1, 255, b'\n'], report }
+        Entry {
+            title: "k for sm_90a".into(),
+            image,
+            code: vec![0, 1, 255, b'\n'],
+            report,
+            fingerprint: u64::MAX - 7,
+        }
     }
 
     #[test]

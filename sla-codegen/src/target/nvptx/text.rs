@@ -141,6 +141,11 @@ impl Text {
         let _ = writeln!(self.body, "{:1$}{line}{place}", "", 4 + 2 * self.depth);
     }
 
+    /// The name and arguments of a block, which are no op.
+    pub fn label(&mut self, line: impl fmt::Display) {
+        self.part(line);
+    }
+
     /// A line that is only a part of an op.
     fn part(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.body, "{:1$}{line}", "", 4 + 2 * self.depth);
@@ -381,14 +386,14 @@ impl Text {
         self.asm(code, args, &[result], false)[0]
     }
 
-    /// All threads of the block meet, and see each other's writes.
+    /// All threads of the block meet, and see each other's writes. MLIR takes a place behind a barrier for an operand.
     pub fn barrier(&mut self) {
-        self.line("nvvm.barrier");
+        self.part("nvvm.barrier");
     }
 
     /// So many threads meet at a barrier with a number, and see each other's writes.
     pub fn named_barrier(&mut self, id: Ssa, threads: u32) {
         let threads = self.i32(threads.into());
-        self.line(format_args!("nvvm.barrier id = {id} number_of_threads = {threads}"));
+        self.part(format_args!("nvvm.barrier id = {id} number_of_threads = {threads}"));
     }
 }

@@ -108,6 +108,12 @@ impl CudaKernel {
         kernel.fit().map_err(loading)?.map_or(Ok(kernel), Err)
     }
 
+    /// The same with the fingerprint of the code that it was assembled from, which need not be there.
+    pub fn known_as(mut self, fingerprint: u64) -> CudaKernel {
+        self.fingerprint = fingerprint;
+        self
+    }
+
     /// Asks for the shared memory, and tells whether the threads do not fit.
     fn fit(&self) -> Result<Option<CudaError>, DriverError> {
         use CUfunction_attribute::*;

@@ -60,6 +60,7 @@ impl Source {
             let params = kernel.params.iter().map(|p| p.name.clone()).collect();
             let code = Code { bytes: entry.code, report: entry.report, refused: None };
             let code = CudaKernel::load(context, name, params, &entry.image, code)?;
+            let code = code.known_as(entry.fingerprint);
             Ok::<_, CudaError>(Compiled { abi: kernel.abi(), code })
         };
         // Kernels that check have a log, which is not kept.
@@ -98,7 +99,9 @@ impl Source {
         if let Some((disk, key)) = disk.filter(|_| kept) {
             let by = if report.is_none() { ", assembled by the driver" } else { "" };
             let title = format!("{name} for {}{by}", arch.name());
-            if let Some(warning) = disk.put(&key, &Entry { title, image, code: bytes, report }) {
+            let fingerprint = image.fingerprint();
+            let entry = Entry { title, image, code: bytes, report, fingerprint };
+            if let Some(warning) = disk.put(&key, &entry) {
                 warn(&warning);
             }
         }

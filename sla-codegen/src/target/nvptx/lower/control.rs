@@ -104,7 +104,7 @@ impl Lower<'_> {
         self.t.reopen("} do {");
         let inside: Vec<Ssa> = init.iter().map(|_| self.t.fresh()).collect();
         let typed = inside.iter().zip(&carried.types).map(|(n, t)| format!("{n}: {t}"));
-        self.t.line(format_args!("^bb0({}):", list(typed)));
+        self.t.label(format_args!("^bb0({}):", list(typed)));
         self.bind(&carried, &inside);
         self.region(region);
         let mut values = vec![self.t.bin("arith.addi", inside[0], step, Ty::I32)];
