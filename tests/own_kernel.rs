@@ -117,3 +117,29 @@ fn what_cannot_be_tuned_is_said() {
     let e = tune(&device, &doubled, &mut mine, seconds, &mut ()).unwrap_err().to_string();
     assert!(e.contains("default values: wrong: found 0, needed 6"), "{e}");
 }
+
+#[test]
+fn records_keep_out_of_launches_that_they_are_not_for() {
+    let device = Device::cpu();
+    let mut mine = Mine::new(&device);
+    let seconds = Duration::from_secs(20);
+    let report = tune(&device, &doubled, &mut mine, seconds, &mut ()).unwrap();
+    let entry = |block| {
+        let mut entry = report.entry.clone();
+        entry.consts.insert("BLOCK".to_owned(), block);
+        Records { arch: "cpu".to_owned(), entries: vec![entry] }
+    };
+    let launched = |tuned: &Tuned<'_>, mine: &mut Mine| {
+        doubled::<128>::launch(tuned, &mine.x, &mut mine.y).unwrap();
+        mine.answer()[0]
+    };
+    // The record of 1000 numbers is for launches with tails.
+    assert_eq!(launched(&Tuned::new(&device, entry(64)), &mut mine), 7.0);
+    assert!(report.entry.key.ragged, "{}", report.entry.key);
+    let whole = Tensor::from_vec(&device, &[1024], [3f32; 1024]).unwrap();
+    let mut out = Tensor::zeros(&device, &[1024]).unwrap();
+    doubled::<128>::launch(&Tuned::new(&device, entry(64)), &whole, &mut out).unwrap();
+    assert_eq!(out.to_vec().unwrap()[0], 6.0);
+    // A value that the space does not have is not tried.
+    assert_eq!(launched(&Tuned::new(&device, entry(96)), &mut mine), 6.0);
+}

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sla_dsl::lang::{Consts, KernelDef};
 
+/// What blocks of shipped kernels divide.
+const WHOLE: i64 = 128;
+
 /// The problem that a choice is for: constants as they are, runtime sizes rounded to powers of two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
@@ -12,6 +15,9 @@ pub struct Key {
     pub consts: BTreeMap<String, String>,
     /// Runtime dims of the kernel's `key(...)`, each as the nearest power of two.
     pub sizes: BTreeMap<String, u64>,
+    /// Whether one of them is no multiple of 128, so that kernels have code for tails.
+    #[serde(default)]
+    pub ragged: bool,
 }
 
 impl Key {
@@ -20,9 +26,11 @@ impl Key {
         let tuned = |name: &str| def.tune.axes.iter().any(|axis| axis.name == name);
         let fixed = consts.0.iter().filter(|(name, _)| !tuned(name));
         let size = |name: &&'static str| Some(((*name).to_owned(), rounded(dim(name)?)));
+        let tail = |name: &&'static str| dim(name).is_some_and(|size| size % WHOLE != 0);
         Key {
             consts: fixed.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             sizes: def.tune.key.iter().filter_map(size).collect(),
+            ragged: def.tune.key.iter().any(tail),
         }
     }
 }
@@ -31,7 +39,8 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let consts = self.consts.iter().map(|(name, value)| format!("{name}={value}"));
         let sizes = self.sizes.iter().map(|(name, size)| format!("{name}~{size}"));
-        f.write_str(&consts.chain(sizes).collect::<Vec<_>>().join(" "))
+        let ragged = self.ragged.then(|| "with tails".to_owned());
+        f.write_str(&consts.chain(sizes).chain(ragged).collect::<Vec<_>>().join(" "))
     }
 }
 

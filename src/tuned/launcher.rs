@@ -2,16 +2,15 @@
 //!
 //! Whether a record still holds is asked in [`super::pick`](mod@super::pick).
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::Mutex;
 
 use sla_codegen::Target;
 use sla_dsl::lang::{Consts, KernelDef};
 use sla_dsl::launch::{Arg, Launcher};
 use sla_runtime::{Device, RuntimeError};
 
-use super::pick::{Decided, decide};
+use super::pick::{Decided, asked};
 use super::record::{RecordError, Records};
 
 /// A device whose launches are as records say: `doubled::<128>::launch(&Tuned::new(&device, records), &x, &mut y)`. A kernel without a record, or with one that
@@ -19,13 +18,13 @@ use super::record::{RecordError, Records};
 pub struct Tuned<'d> {
     device: &'d Device,
     records: Records,
-    decided: RefCell<Decided>,
+    decided: Mutex<Decided>,
 }
 
 impl<'d> Tuned<'d> {
     /// A device with records.
     pub fn new(device: &'d Device, records: Records) -> Tuned<'d> {
-        Tuned { device, records, decided: RefCell::default() }
+        Tuned { device, records, decided: Mutex::default() }
     }
 
     /// A device with the records that a folder has for its architecture: `sm_90a.json` on an H100, `cpu.json` on the host. None where there is no such file.
@@ -52,10 +51,8 @@ impl Launcher for Tuned<'_> {
         consts: &Consts,
         args: &[Arg<'_>],
     ) -> Result<(), RuntimeError> {
-        let entries = || self.records.entries.iter().filter(|entry| entry.kernel == kernel.name);
-        let choice = self.decided.borrow_mut().get(kernel, &self.device.name(), consts, args, || {
-            decide(self.device, kernel, consts, args, entries()).map(Arc::new)
-        });
+        let entries = self.records.entries.iter().filter(|entry| entry.kernel == kernel.name);
+        let choice = asked(&self.decided, self.device, kernel, consts, args, entries);
         match choice {
             Some(choice) => self.device.launch_with(kernel, &choice.0, args, &choice.1),
             None => self.device.launch(kernel, consts, args),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sla_codegen::{Arch, Options, Target};
 use sla_dsl::lang::{Const, Consts, KernelDef};
-use sla_dsl::launch::{Arg, Launcher, bind};
+use sla_dsl::launch::{Arg, Bound, Form, Launcher, bind};
 use sla_runtime::{Device, DeviceName, RuntimeError, env};
 use thiserror::Error;
 
@@ -33,7 +33,9 @@ pub enum Stale {
     #[error("it does not run any more: {0}")]
     Gone(String),
     /// Other code.
-    #[error("the kernel or the compiler has changed since ({then} then, {now} now)")]
+    #[error(
+        "the kernel or the compiler has changed since, or the sizes have tails that those measured had not ({then} then, {now} now)"
+    )]
     Code {
         /// The compiler that it was measured with.
         then: String,
@@ -56,15 +58,21 @@ struct Known {
     decided: Mutex<Decided>,
 }
 
-/// What was decided for launches, so that each is asked about once.
+/// What was decided for launches, so that each is asked about once, and the records that were told of.
 #[derive(Default)]
-pub(super) struct Decided(Vec<Decision>);
+pub(super) struct Decided {
+    decisions: Vec<Decision>,
+    told: Vec<(&'static str, Key)>,
+}
+
+/// Forms of launches that are remembered. More begin anew: each costs a comparison a launch.
+const MOST: usize = 512;
 
 struct Decision {
     def: usize,
     device: DeviceName,
     consts: Consts,
-    shapes: Vec<Vec<usize>>,
+    form: Form,
     choice: Option<Arc<Choice>>,
 }
 
@@ -98,75 +106,76 @@ pub fn pick(
     }
     let known = known(arch.name())?;
     let entries = known.records.get(kernel.name)?;
-    let mut decided = known.decided.lock().unwrap_or_else(PoisonError::into_inner);
-    decided.get(kernel, &device.name(), consts, args, || {
-        decide(device, kernel, consts, args, entries.iter()).map(Arc::new)
-    })
+    asked(&known.decided, device, kernel, consts, args, entries.iter())
 }
 
-impl Decided {
-    /// What was decided for a launch like this, or is now.
-    pub(super) fn get(
-        &mut self,
-        kernel: &'static KernelDef,
-        device: &DeviceName,
-        consts: &Consts,
-        args: &[Arg<'_>],
-        decide: impl FnOnce() -> Option<Arc<Choice>>,
-    ) -> Option<Arc<Choice>> {
-        let shape = |arg: &Arg<'_>| match arg {
-            Arg::Tensor(tensor) => tensor.shape().to_vec(),
-            Arg::Scalar(_) => Vec::new(),
-        };
-        let def = kernel as *const KernelDef as usize;
-        let same = |d: &&Decision| {
-            let shapes = d.shapes.iter().zip(args).all(|(shape, arg)| match arg {
-                Arg::Tensor(tensor) => tensor.shape() == shape,
-                Arg::Scalar(_) => true,
-            });
-            d.def == def && d.device == *device && d.consts == *consts && shapes
-        };
-        if let Some(decided) = self.0.iter().find(same) {
-            return decided.choice.clone();
-        }
-        let choice = decide();
-        let (shapes, device) = (args.iter().map(shape).collect(), *device);
-        self.0.push(Decision { def, device, consts: consts.clone(), shapes, choice: choice.clone() });
-        choice
-    }
-}
-
-/// Constants and options of the entry for a launch, if there is one that holds; what does not hold is told on standard error.
-pub(super) fn decide<'e>(
+/// What was decided for a launch like this, or is now. Kernels are compiled while nobody is kept from looking.
+pub(super) fn asked<'e>(
+    decided: &Mutex<Decided>,
     device: &Device,
     kernel: &'static KernelDef,
     consts: &Consts,
     args: &[Arg<'_>],
+    entries: impl Iterator<Item = &'e Entry>,
+) -> Option<Arc<Choice>> {
+    // Kernels that check are not those that were measured.
+    if device.options().checks {
+        return None;
+    }
+    let def = kernel as *const KernelDef as usize;
+    let name = device.name();
+    let lock = || decided.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |d: &&Decision| d.def == def && d.device == name && d.consts == *consts && d.form.is_of(args);
+    if let Some(decision) = lock().decisions.iter().find(same) {
+        return decision.choice.clone();
+    }
+    // Arguments that do not fit are told by the launch itself.
+    let bound = bind(kernel, consts, args).ok()?;
+    let (choice, stale) = match decide(device, kernel, consts, args, &bound, entries) {
+        Ok(choice) => (choice.map(Arc::new), None),
+        Err(stale) => (None, Some(stale)),
+    };
+    let mut decided = lock();
+    if let Some((key, stale)) = stale
+        && !decided.told.contains(&(kernel.name, key.clone()))
+    {
+        let text = format!(
+            "warning: {}'s record for {key} is not used: {stale}; its default runs until it is tuned again",
+            kernel.name
+        );
+        // A closed stream is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "{text}");
+        decided.told.push((kernel.name, key));
+    }
+    if decided.decisions.len() >= MOST {
+        decided.decisions.clear();
+    }
+    let (consts, form) = (consts.clone(), Form::of(args));
+    decided.decisions.push(Decision { def, device: name, consts, form, choice: choice.clone() });
+    choice
+}
+
+/// Constants and options of the entry for a launch, if there is one.
+///
+/// # Errors
+/// Why the entry does not hold.
+fn decide<'e>(
+    device: &Device,
+    kernel: &'static KernelDef,
+    consts: &Consts,
+    args: &[Arg<'_>],
+    bound: &Bound,
     mut entries: impl Iterator<Item = &'e Entry>,
-) -> Option<Choice> {
-    let options = device.options();
-    // Arguments that do not fit are told by the launch itself; kernels that check are not those that were measured.
-    let bound = bind(kernel, consts, args).ok().filter(|_| !options.checks)?;
+) -> Result<Option<Choice>, (Key, Stale)> {
     let dim = |name: &str| kernel.dims.iter().position(|dim| *dim == name).map(|at| bound.dims[at]);
     let key = Key::new(kernel, consts, dim);
-    let entry = entries.find(|entry| entry.key == key)?;
-    let chosen = chosen(entry, kernel, consts, &options).and_then(|choice| {
+    let Some(entry) = entries.find(|entry| entry.key == key) else { return Ok(None) };
+    let chosen = chosen(entry, kernel, consts, &device.options()).and_then(|choice| {
         let gone = |e: RuntimeError| Stale::Gone(e.to_string());
         let made = device.resources(kernel, &choice.0, args, &choice.1).map_err(gone)?;
         holds(entry, &made.map_or_else(Made::default, Made::from)).map(|()| choice)
     });
-    match chosen {
-        Ok(choice) => Some(choice),
-        Err(stale) => {
-            let text = format!(
-                "warning: {}'s record for {key} is not used: {stale}; its default runs until it is tuned again",
-                kernel.name
-            );
-            // A closed stream is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{text}");
-            None
-        }
-    }
+    chosen.map(Some).map_err(|stale| (key, stale))
 }
 
 /// Constants and options by a record.
@@ -174,13 +183,26 @@ fn chosen(entry: &Entry, kernel: &KernelDef, consts: &Consts, options: &Options)
     if fingerprint(&kernel.tune) != entry.made.space {
         return Err(Stale::Space);
     }
+    let declared = |name: &str, value: &str| {
+        let mut axes = kernel.tune.axes.iter();
+        axes.any(|axis| axis.name == name && axis.values.contains(&value))
+    };
+    let unknown =
+        |name: &str, value: &str| Stale::Gone(format!("{name}={value} is not in the kernel's space"));
     let (mut consts, mut options) = (consts.clone(), options.clone());
     for (name, value) in &mut consts.0 {
         if let Some(tuned) = entry.consts.get(name.as_ref()) {
+            let text = tuned.to_string();
+            if *value != Const::Int(*tuned) && !declared(name, &text) {
+                return Err(unknown(name, &text));
+            }
             *value = Const::Int(*tuned);
         }
     }
     for (name, value) in &entry.settings {
+        if !declared(name, value) {
+            return Err(unknown(name, value));
+        }
         options.set(name, value).map_err(|e| Stale::Gone(e.to_string()))?;
     }
     Ok((consts, options))

@@ -195,7 +195,7 @@ mod tests {
         let consts = BTreeMap::from([("D".to_owned(), "128".to_owned())]);
         Entry {
             kernel: kernel.to_owned(),
-            key: Key { consts, sizes },
+            key: Key { consts, sizes, ragged: false },
             settings: BTreeMap::from([("stages".to_owned(), "3".to_owned())]),
             ms: 0.356,
             default_ms: 0.361,
