@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(stale(&space, Ok(7)), "its space has changed since");
         let mut gone = entry.clone();
         gone.settings.insert("stages".to_owned(), "many".to_owned());
-        assert!(stale(&gone, Ok(7)).contains("stages is `many`"));
+        assert!(stale(&gone, Ok(7)).contains("stages=many is not in the kernel's space"));
         assert!(stale(&entry, Err("no registers".to_owned())).ends_with("no registers"));
         let other = Made { code: code(7), ptxas: None, ..Made::default() };
         let assembler = pick::holds(&entry, &other).unwrap_err().to_string();

@@ -34,7 +34,7 @@ pub enum Stale {
     Gone(String),
     /// Other code.
     #[error(
-        "the kernel or the compiler has changed since, or the sizes have tails that those measured had not ({then} then, {now} now)"
+        "the kernel or the compiler has changed since ({then} then, {now} now), or the sizes have tails that those measured had not"
     )]
     Code {
         /// The compiler that it was measured with.
