@@ -52,6 +52,19 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Its name in a record's counts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fate::Pruned(_) => "pruned",
+            Fate::Refused(_) => "refused",
+            Fate::Same(_) => "same_code",
+            Fate::Failed(_) => "failed",
+            Fate::Hung(_) => "hung",
+            Fate::Crashed(_) => "crashed",
+            Fate::Timed { .. } => "timed",
+        }
+    }
+
     /// Milliseconds, where it was timed.
     pub fn ms(&self) -> Option<f64> {
         match self {

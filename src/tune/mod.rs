@@ -17,6 +17,7 @@ pub mod prune;
 mod run;
 pub mod search;
 pub mod space;
+mod verdict;
 pub mod wire;
 pub mod worker;
 

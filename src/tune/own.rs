@@ -5,7 +5,6 @@
 //! breaks a GPU ends the search. What comes of it is an entry of a record, which [`Tuned`](crate::tuned::Tuned) launches by.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,13 +14,13 @@ use sla_dsl::launch::{Arg, Launcher, bind};
 use sla_runtime::{Device, RuntimeError};
 use thiserror::Error;
 
-use super::run::winner;
 use super::search::{Finalist, shown};
 use super::space::Space;
+use super::verdict::{Verdict, counted};
 use crate::bench::stats::median;
 use crate::bench::timing::{Plan, Timer};
 use crate::progress::Progress;
-use crate::tuned::record::{Entry, Provenance, RunnerUp, date, fingerprint};
+use crate::tuned::record::{Entry, Provenance, date, fingerprint};
 use crate::tuned::{Key, Made};
 
 /// Turns of the best and the default, at the end.
@@ -76,6 +75,17 @@ pub enum Fate {
     Wrong(String),
     /// Milliseconds.
     Timed(f64),
+}
+
+impl Fate {
+    /// Its name in a record's counts.
+    fn name(&self) -> &'static str {
+        match self {
+            Fate::Refused(_) => "refused",
+            Fate::Wrong(_) => "wrong",
+            Fate::Timed(_) => "timed",
+        }
+    }
 }
 
 impl fmt::Display for Fate {
@@ -186,8 +196,7 @@ impl Launcher for Trial<'_> {
         };
         if seen.as_ref().is_none_or(|seen| seen.consts != consts) {
             let bound = bind(kernel, &consts, args)?;
-            let dim = |name: &str| kernel.dims.iter().position(|dim| *dim == name).map(|at| bound.dims[at]);
-            let key = Key::new(kernel, given, dim);
+            let key = Key::of(kernel, given, &bound);
             let made = self.device.resources(kernel, &consts, args, &options)?;
             let made = made.map_or_else(Made::default, Made::from);
             // What everybody runs is measured, whatever it is.
@@ -307,22 +316,11 @@ pub fn tune(
         Finalist { set: runner.set.clone(), rounds, made: made.unwrap_or_default() }
     });
     let finalists: Vec<Finalist> = finalists.collect();
-    let (won, margin) = winner(&finalists);
-    let others = finalists.iter().enumerate().filter(|(i, _)| *i != won).map(|(_, f)| f);
-    let runner_up = others.min_by(|a, b| a.ms().total_cmp(&b.ms()));
-    let choice = &right[won].trial;
+    let verdict = Verdict::of(&finalists);
+    let choice = &right[verdict.winner].trial;
     let (consts, settings): (Vec<_>, Vec<_>) =
         choice.set.iter().partition(|(name, _)| given.0.iter().any(|(known, _)| known == name));
-    let mut candidates = BTreeMap::new();
-    for (_, fate) in &rows {
-        let fate = match fate {
-            Fate::Refused(_) => "refused",
-            Fate::Wrong(_) => "wrong",
-            Fate::Timed(_) => "timed",
-        };
-        *candidates.entry(fate.to_owned()).or_insert(0) += 1;
-    }
-    let best = &finalists[won];
+    let best = &finalists[verdict.winner];
     let entry = Entry {
         kernel: kernel.name.to_owned(),
         key,
@@ -331,9 +329,9 @@ pub fn tune(
         measured: "a program's own problem".to_owned(),
         ms: best.ms(),
         default_ms: finalists[0].ms(),
-        margin,
-        runner_up: runner_up.map(|f| RunnerUp { set: f.set.clone(), ms: f.ms() }),
-        candidates,
+        margin: verdict.margin,
+        runner_up: verdict.runner_up(),
+        candidates: counted(rows.iter().map(|(_, fate)| fate.name())),
         exhausted: rows.len() == all.len(),
         seconds: (start.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         made: Provenance {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sla_dsl::lang::{Consts, KernelDef};
+use sla_dsl::launch::Bound;
 
 /// What blocks of shipped kernels divide.
 const WHOLE: i64 = 128;
@@ -21,6 +22,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// The key of a launch of a kernel with some constants and the arguments bound to it.
+    pub fn of(def: &KernelDef, consts: &Consts, bound: &Bound) -> Key {
+        let dim = |name: &str| def.dims.iter().position(|dim| *dim == name).map(|at| bound.dims[at]);
+        Key::new(def, consts, dim)
+    }
+
     /// The key of a launch of a kernel with some constants, whose runtime dims are known by name.
     pub fn new(def: &KernelDef, consts: &Consts, dim: impl Fn(&str) -> Option<i64>) -> Key {
         let tuned = |name: &str| def.tune.axes.iter().any(|axis| axis.name == name);

@@ -167,8 +167,7 @@ fn decide<'e>(
     bound: &Bound,
     mut entries: impl Iterator<Item = &'e Entry>,
 ) -> Result<Option<Choice>, (Key, Stale)> {
-    let dim = |name: &str| kernel.dims.iter().position(|dim| *dim == name).map(|at| bound.dims[at]);
-    let key = Key::new(kernel, consts, dim);
+    let key = Key::of(kernel, consts, bound);
     let Some(entry) = entries.find(|entry| entry.key == key) else { return Ok(None) };
     let chosen = chosen(entry, kernel, consts, &device.options()).and_then(|choice| {
         let gone = |e: RuntimeError| Stale::Gone(e.to_string());
