@@ -3,8 +3,7 @@
 use sla_runtime::{CudaError, Device, DeviceName, RuntimeError};
 
 use super::module::Compiled;
-use super::operator::{Answer, Operator, OperatorError};
-use super::request::Request;
+use super::{Answer, Operator, OperatorError, Request};
 
 /// Runs a request on a device; with the answer comes the name of what gave it.
 ///
@@ -44,7 +43,7 @@ pub fn operator(name: DeviceName) -> Result<Box<dyn Operator>, OperatorError> {
 pub fn open(name: DeviceName) -> Result<Device, OperatorError> {
     Device::open(name).map_err(|source| match source {
         RuntimeError::Cuda(e) if e.is_absence() => {
-            OperatorError::NoDevice { found: name, reason: e.to_string() }
+            OperatorError::NoDevice { found: name.to_string(), reason: e.to_string() }
         }
         other => OperatorError::Failed { operator: name.to_string(), source: other.into() },
     })

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sla_runtime::DeviceName;
 use thiserror::Error;
 
 use super::mask::BlockMask;
@@ -61,7 +60,7 @@ pub enum OperatorError {
     #[error("device is `{found}`, needed one that is here: {reason}")]
     NoDevice {
         /// The device asked for.
-        found: DeviceName,
+        found: String,
         /// Why it cannot be used.
         reason: String,
     },

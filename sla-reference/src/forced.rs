@@ -68,7 +68,7 @@ impl Forced {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::Grid;
+    use crate::Grid;
 
     #[test]
     fn sinks_prefixes_and_pairs_are_laid_over_the_mask() {

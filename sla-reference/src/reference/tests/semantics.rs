@@ -1,7 +1,7 @@
 //! What the reference means: identities between scopes, and the defined zeros of empty rows.
 
 use super::*;
-use crate::attention::reference::{features, route};
+use crate::reference::{features, route};
 
 /// Dense softmax attention of one head, and its base-2 log-sum-exp, written with powers of two.
 fn dense(case: &Case, bh: usize) -> (Vec<f64>, Vec<f64>) {

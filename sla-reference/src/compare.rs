@@ -132,9 +132,9 @@ fn wrong_rows(exact: &Exact, request: &Request, mask: &BlockMask) -> Result<f64,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::cases::case;
-    use crate::attention::reference::Reference;
-    use crate::attention::{Array, Operator};
+    use crate::cases::case;
+    use crate::reference::Reference;
+    use crate::{Array, Operator};
 
     #[test]
     fn errors_are_relative_and_never_hide_a_nan() {

@@ -62,7 +62,7 @@ fn select(scores: &[f64], critical: usize, negligible: usize) -> Vec<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{Forced, Scope, Share};
+    use crate::{Forced, Scope, Share};
 
     #[test]
     fn ties_go_to_the_lower_block_number() {

@@ -4,8 +4,8 @@ mod gradients;
 mod semantics;
 
 use super::{Forward, Gradients, Problem, backward, forward};
-use crate::attention::random::Random;
-use crate::attention::{BlockMask, Blocks, Config, Dims, FeatureMap, Scope, Share};
+use crate::random::Random;
+use crate::{BlockMask, Blocks, Config, Dims, FeatureMap, Scope, Share};
 
 /// Owned inputs of one problem, all random.
 #[derive(Clone)]
