@@ -35,7 +35,7 @@ pub use device_log::{DeviceLog, DeviceReport};
 #[cfg(feature = "llvm")]
 pub use dump::dump;
 pub use error::CodegenError;
-pub use options::{Arch, Options, ProgramOrder, ScheduleKind, Target, Tools};
+pub use options::{Arch, Options, ProgramOrder, ScheduleKind, Target, Tools, Watch};
 #[cfg(feature = "llvm")]
 pub use pipeline::{compile, emit, emit_from, optimise};
 pub use setting::SettingError;

@@ -136,6 +136,29 @@ impl ProgramOrder {
     }
 }
 
+/// What tells an online softmax that its reference no longer serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Watch {
+    /// The largest score, found before weights are computed.
+    #[default]
+    Scores,
+    /// The sum of the weights, which are computed again where it is too large.
+    Weights,
+}
+
+impl Watch {
+    /// Both.
+    pub const ALL: [Watch; 2] = [Watch::Scores, Watch::Weights];
+
+    /// The name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Watch::Scores => "scores",
+            Watch::Weights => "weights",
+        }
+    }
+}
+
 /// Everything besides the kernel that can change an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
@@ -165,6 +188,10 @@ pub struct Options {
     pub ping_pong: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
+    /// What such a softmax looks at to know whether one rose.
+    pub watch: Watch,
+    /// Whether a step's late products (see the schedule of roles) are waited for before what follows from its front products is computed.
+    pub settle_early: bool,
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
     /// Code is then that of the baseline schedule.
     pub checks: bool,
@@ -188,6 +215,8 @@ impl Options {
             pair: None,
             ping_pong: None,
             reference_max: true,
+            watch: Watch::default(),
+            settle_early: false,
             checks: false,
             lines: false,
         }

@@ -2,7 +2,7 @@
 //!
 //! A new field of the options gets a row in [`SETTINGS`], and with it the command line has it.
 
-use crate::{Options, ProgramOrder, ScheduleKind, Target};
+use crate::{Options, ProgramOrder, ScheduleKind, Target, Watch};
 use thiserror::Error;
 
 /// A setting: its name, what it may be, how it is stored, and its value as [`Options::set`] takes it; nothing for one that is left to the compiler.
@@ -80,6 +80,18 @@ const SETTINGS: &[Setting] = &[
         needed: "true or false",
         store: |o, v| v.parse().ok().map(|b| o.reference_max = b),
         show: |o| text(Some(o.reference_max)),
+    },
+    Setting {
+        name: "watch",
+        needed: "scores or weights",
+        store: |o, v| Watch::ALL.into_iter().find(|w| w.name() == v).map(|w| o.watch = w),
+        show: |o| Some(o.watch.name().to_string()),
+    },
+    Setting {
+        name: "settle_early",
+        needed: "true or false",
+        store: |o, v| v.parse().ok().map(|b| o.settle_early = b),
+        show: |o| text(Some(o.settle_early)),
     },
     Setting {
         name: "checks",
@@ -180,7 +192,7 @@ mod tests {
     fn what_is_chosen_makes_the_options_again() {
         let target = Target::Cuda(Arch::Sm90a);
         assert_eq!(Options::new(target).chosen(), []);
-        let values = ["2", "true", "roles", "queue", "false", "2048"];
+        let values = ["2", "true", "roles", "queue", "false", "2048", "weights"];
         for name in Options::settings() {
             let mut options = Options::new(target);
             // A value that this setting does not have leaves the options as they are.

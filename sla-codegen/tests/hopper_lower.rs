@@ -5,7 +5,7 @@ mod tools;
 use sla_codegen::ptxas::{assemble, hopper_gate};
 use sla_codegen::target::nvptx::compile_roles;
 use sla_codegen::{
-    Arch, Artifact, GpuImage, Options, ProgramOrder, ScheduleKind, Target, TensorMap, compile,
+    Arch, Artifact, GpuImage, Options, ProgramOrder, ScheduleKind, Target, TensorMap, Watch, compile,
 };
 use sla_dsl::ir::{Kernel, parse, verify};
 use std::path::Path;
@@ -84,6 +84,15 @@ fn machine_code(name: &str, options: &Options) -> GpuImage {
 fn schedules_become_machine_code() {
     for name in ["flash_128", "flash_causal", "sparse", "matmul"] {
         machine_code(name, &forced(ScheduleKind::Roles));
+    }
+}
+
+/// The exponentials of a step, and the largest score only where something rose.
+#[test]
+fn weights_that_are_watched_become_machine_code() {
+    for (name, early) in [("flash_128", true), ("flash_causal", true), ("sparse", true), ("sparse", false)] {
+        let options = Options { watch: Watch::Weights, settle_early: early, ..forced(ScheduleKind::Roles) };
+        machine_code(name, &options);
     }
 }
 

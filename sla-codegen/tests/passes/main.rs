@@ -3,7 +3,7 @@
 //! `SLA_BLESS=1 cargo test -p sla-codegen --test passes` writes what the passes give into the files; read the difference before you
 //! commit it. Every output must also verify and stay as it is when the pass runs again.
 
-use sla_codegen::passes;
+use sla_codegen::{Watch, passes};
 use sla_dsl::ir::{Kernel, parse, verify};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,12 @@ fn licm() {
 
 #[test]
 fn reference_max() {
-    run("reference_max", passes::reference_max);
+    run("reference_max", |kernel| passes::reference_max(kernel, Watch::Scores));
+}
+
+#[test]
+fn reference_sum() {
+    run("reference_sum", |kernel| passes::reference_max(kernel, Watch::Weights));
 }
 
 #[test]

@@ -16,7 +16,13 @@ pub fn rule(c: &mut Canon<'_>, id: OpId) -> Step {
         Class::Splat | Class::Broadcast | Class::Reshape | Class::Transpose => {
             return c.become_const(id, values[0]);
         }
-        Class::Unary | Class::Binary | Class::Fma | Class::Cmp | Class::Select | Class::Cast => 1,
+        Class::Unary
+        | Class::Binary
+        | Class::Fma
+        | Class::Cmp
+        | Class::Select
+        | Class::Cast
+        | Class::Vote => 1,
         Class::Reduce if types[0].count() <= MAX_REDUCED => types[0].count(),
         _ => return Step::Keep,
     };

@@ -88,6 +88,9 @@ impl<'k> Canon<'k> {
         match self.kernel.op(id).code.class() {
             Class::For => return control::for_(self, id, block),
             Class::If => return control::if_(self, id, block),
+            Class::Role => {
+                self.kernel.op(id).regions.clone().into_iter().for_each(|region| self.block(region))
+            }
             _ => {}
         }
         // A rule that changes an op in place makes it simpler; four of them in a row is more than there are forms.

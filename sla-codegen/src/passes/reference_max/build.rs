@@ -1,6 +1,8 @@
 //! Puts the reference-maximum form in the place of a softmax that was found.
 
-use super::find::{Factor, Softmax};
+use super::Watch;
+use super::find::{Factor, Scores, Softmax};
+use super::weigh;
 use crate::analysis::Uses;
 use crate::passes::make::{Maker, insert_after, insert_before};
 use crate::passes::rewrite::replace_uses;
@@ -10,36 +12,49 @@ use std::collections::HashMap;
 /// How far a score may be above the reference, in units of `log2`: weights are at most 2 to this power.
 const HEADROOM: f64 = 8.0;
 
+/// The same of weights: what a part of a row's sum may be.
+pub(super) const LIMIT: f64 = 256.0;
+
 /// What one thread holds of a row.
-const PART: usize = 8;
+pub(super) const PART: usize = 8;
 
 /// Values of the new form that the rest of the loop needs.
-struct Head {
-    m: Value,
-    l: Value,
-    rose: Value,
-    alpha: Value,
-    shift: Value,
-    p: Value,
+pub(super) struct Head {
+    pub m: Value,
+    pub l: Value,
+    pub rose: Value,
+    pub alpha: Value,
+    pub shift: Value,
+    /// What stands for the weights, and the value that it replaces: them, or what they are rounded to.
+    pub weights: (Value, Value),
+    /// Whether `l` has the step's weights in it.
+    pub summed: bool,
 }
 
 /// Rewrites the loop. What is no longer used stays until dead code is removed.
-pub fn rewrite(kernel: &mut Kernel, s: &Softmax) {
+pub fn rewrite(kernel: &mut Kernel, s: &Softmax, watch: Watch) {
     let partial = Type::tile(Elem::F32, &[s.shape[0], PART]);
     carry_partial(kernel, s, &partial);
     let shift = carry_shift(kernel, s);
 
-    let (ops, head) = head(kernel, s, &partial, shift);
+    let (ops, head) = match watch {
+        Watch::Scores => head(kernel, s, &partial, shift),
+        Watch::Weights => weigh::head(kernel, s, &partial, shift),
+    };
     insert_before(kernel, s.body, s.reduce, ops);
 
     let loc = kernel.op(s.l_op).loc;
     let mut maker = Maker::new(kernel, loc);
-    let sum = maker.op(OpCode::FoldSum, &[head.p], &[], partial.clone());
-    let l_next = maker.same(OpCode::Add, &[head.l, sum]);
+    let l_next = if head.summed {
+        head.l
+    } else {
+        let sum = maker.op(OpCode::FoldSum, &[head.weights.1], &[], partial.clone());
+        maker.same(OpCode::Add, &[head.l, sum])
+    };
     let ops = maker.finish();
     insert_before(kernel, s.body, s.l_op, ops);
 
-    let mut replaced = HashMap::from([(s.p, head.p)]);
+    let mut replaced = HashMap::from([head.weights]);
     for r in &s.rescales {
         let (acc, op) = (r.acc, kernel.op(r.op).clone());
         let mut maker = Maker::new(kernel, op.loc);
@@ -127,13 +142,7 @@ fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type, shift: Value) -> (Vec<
     let loc = kernel.op(s.reduce).loc;
     let mut k = Maker::new(kernel, loc);
 
-    let mut scores = s.scores.raw;
-    for &(cond, stays) in &s.scores.masks {
-        let ty = k.kernel.ty(scores).clone();
-        let none = k.constant(Scalar::Float(f64::NEG_INFINITY), ty);
-        let (a, b) = if stays { (scores, none) } else { (none, scores) };
-        scores = k.select(cond, a, b);
-    }
+    let scores = s.scores.masked(&mut k);
     let part = k.op(OpCode::FoldMax, &[scores], &[], partial.clone());
     let scaled = times(&mut k, part, factor);
     let headroom = k.constant(Scalar::Float(HEADROOM), column.clone());
@@ -167,11 +176,25 @@ fn head(kernel: &mut Kernel, s: &Softmax, partial: &Type, shift: Value) -> (Vec<
         None => k.same(OpCode::Add, &[scores, wide]),
     };
     let p = k.same(OpCode::Exp2, &[exponent]);
-    (k.finish(), Head { m, l, rose, alpha, shift, p })
+    (k.finish(), Head { m, l, rose, alpha, shift, weights: (s.p, p), summed: false })
+}
+
+impl Scores {
+    /// Masked, and unscaled if there is a factor.
+    pub(super) fn masked(&self, k: &mut Maker<'_>) -> Value {
+        let mut scores = self.raw;
+        for &(cond, stays) in &self.masks {
+            let ty = k.kernel.ty(scores).clone();
+            let none = k.constant(Scalar::Float(f64::NEG_INFINITY), ty);
+            let (a, b) = if stays { (scores, none) } else { (none, scores) };
+            scores = k.select(cond, a, b);
+        }
+        scores
+    }
 }
 
 /// What is subtracted from the scores for a maximum.
-fn base(k: &mut Maker<'_>, m: Value, guarded: bool) -> Value {
+pub(super) fn base(k: &mut Maker<'_>, m: Value, guarded: bool) -> Value {
     if !guarded {
         return m;
     }
@@ -183,7 +206,7 @@ fn base(k: &mut Maker<'_>, m: Value, guarded: bool) -> Value {
 }
 
 /// A tile times the factor of the scores.
-fn times(k: &mut Maker<'_>, v: Value, factor: Option<(Value, Factor)>) -> Value {
+pub(super) fn times(k: &mut Maker<'_>, v: Value, factor: Option<(Value, Factor)>) -> Value {
     let ty = k.kernel.ty(v).clone();
     let by = match factor {
         None => return v,

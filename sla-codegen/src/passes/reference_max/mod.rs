@@ -51,12 +51,14 @@
 mod build;
 pub(super) mod find;
 mod gauge;
+mod weigh;
 
 use super::{canonicalise, rewrite::live_ops};
+use crate::Watch;
 use sla_dsl::ir::{Kernel, OpCode};
 
-/// Rewrites every online softmax of the kernel.
-pub fn reference_max(kernel: &mut Kernel) {
+/// Rewrites every online softmax of the kernel; `watch` is what tells that a reference no longer serves.
+pub fn reference_max(kernel: &mut Kernel, watch: Watch) {
     // A rewritten softmax no longer matches, so this ends.
     let mut changed = false;
     while let Some(found) = live_ops(kernel)
@@ -64,7 +66,7 @@ pub fn reference_max(kernel: &mut Kernel) {
         .filter(|&(_, id)| kernel.op(id).code == OpCode::For)
         .find_map(|(block, id)| find::softmax(kernel, block, id))
     {
-        build::rewrite(kernel, &found);
+        build::rewrite(kernel, &found, watch);
         changed = true;
     }
     if changed {

@@ -90,7 +90,8 @@ fn schedule_as(tile: Kernel, options: &Options) -> Result<Scheduled, Refusal> {
     let shape = shape(&tile)?;
     let plan = Plan::new(&tile, &shape, options)?;
     let mut kernel = write(&tile, &shape, &plan)?;
-    passes::dce(&mut kernel);
+    // What the first step starts from is known.
+    passes::canonicalise(&mut kernel);
     let scheduled = Scheduled::persistent(kernel, plan.ctas_per_sm);
     Ok(match plan.copier {
         Copier::Producers => scheduled,
@@ -116,7 +117,7 @@ fn paired(tile: &Kernel) -> Option<Kernel> {
 /// The tile kernel with its softmax in the form that warpgroups like.
 fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
     if options.reference_max {
-        passes::reference_max(&mut tile);
+        passes::reference_max(&mut tile, options.watch);
     }
     passes::guard_masks(&mut tile);
     passes::cse(&mut tile);

@@ -99,6 +99,8 @@ pub struct Plan {
     pub in_step: bool,
     /// Whether warpgroups start the products of two steps in turn.
     pub ping_pong: bool,
+    /// Whether a step's late products are waited for before what follows from its front products.
+    pub settle_early: bool,
     /// Who copies.
     pub copier: Copier,
     /// What each producer copies; none where the consumer does.
@@ -292,6 +294,7 @@ impl Plan {
             sends: sends.1,
             in_step,
             ping_pong: takes_turns(shape, options) && !in_step,
+            settle_early: options.settle_early,
             copier: if own { Copier::Consumer } else { Copier::Producers },
             queue,
             producers,

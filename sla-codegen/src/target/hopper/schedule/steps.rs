@@ -92,6 +92,7 @@ impl Loop<'_, '_> {
         let (c, p) = (self.c, self.c.parts);
         // The first step has nothing late to run beside it.
         let front = self.front(w, flowing, None).0;
+        c.copy(w, &p.middle, flowing);
         c.release_residents(w, |i| c.is_early(i));
         copy(w, &p.pack);
         copy(w, &p.before_late);
@@ -104,11 +105,17 @@ impl Loop<'_, '_> {
             w.known.insert(self.args[1 + slot], v);
         }
         let (front, late) = self.front(w, &state.front, Some(&state));
+        if !c.plan.settle_early {
+            c.copy(w, &p.middle, &state.front);
+        }
         let ahead = self.ahead_of_last(w, open.counter);
         let tiles = c.wait(w, &late, 0);
         c.release(w, &p.late, &state.late, ahead.as_ref());
         for (&slot, &tile) in c.shape.slots.iter().zip(&tiles) {
             w.known.insert(self.args[1 + slot], tile);
+        }
+        if c.plan.settle_early {
+            c.copy(w, &p.middle, &state.front);
         }
         copy(w, &p.pack);
         copy(w, &p.before_late);
@@ -127,8 +134,8 @@ impl Loop<'_, '_> {
         (self.by_slot(&tiles, &last.others), ends.collect())
     }
 
-    /// The front products and what follows from them, beside the late products of the step before where there are any. Gives the places after the
-    /// front products, and the late products, in flight.
+    /// The front products, beside the late products of the step before where there are any. Gives the places after the front products, and the late
+    /// products, in flight.
     fn front(&self, w: &mut Writer<'_>, at: &[Value], before: Option<&State>) -> (Vec<Value>, Vec<Value>) {
         let (c, p) = (self.c, self.c.parts);
         let in_turn = before.filter(|_| c.plan.ping_pong);
@@ -151,9 +158,7 @@ impl Loop<'_, '_> {
             w.known.insert(result, tile);
         }
         c.release(w, &done, at, ahead.as_ref());
-        let next = c.advance(w, at);
-        c.copy(w, &p.middle, at);
-        (next, late)
+        (c.advance(w, at), late)
     }
 
     /// What follows when the late products' stages of the step before the one at `counter` are given back.
