@@ -15,9 +15,11 @@ pub use report::Report;
 
 use crate::{Arch, Tools};
 use process::{Scratch, run};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// Far beyond what a kernel takes, and short enough that a hanging program is noticed.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -36,14 +38,27 @@ pub struct Assembled {
     pub version: Option<Version>,
 }
 
-/// The version of the ptxas in `tools`; `None` for one that says something else than ptxas does.
+/// The version of the ptxas in `tools`; `None` for one that says something else than ptxas does. A program is asked once.
 ///
 /// # Errors
 /// No ptxas in `tools`, or one that cannot be started or fails.
 pub fn version(tools: &Tools) -> Result<Option<Version>, ToolError> {
-    let mut command = Command::new(known("ptxas", &tools.ptxas)?);
+    // By path, and by what changes when another program is put there. What PATH finds may be any.
+    static KNOWN: Mutex<BTreeMap<(PathBuf, SystemTime, u64), Option<Version>>> = Mutex::new(BTreeMap::new());
+    let program = known("ptxas", &tools.ptxas)?;
+    let file = program.metadata().ok().filter(|_| program.is_absolute());
+    let key = file.and_then(|f| Some((program.clone(), f.modified().ok()?, f.len())));
+    let asked = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = key.as_ref().and_then(|key| asked().get(key).copied()) {
+        return Ok(version);
+    }
+    let mut command = Command::new(program);
     command.arg("--version");
-    Ok(Version::parse(&run(command, &Scratch::new()?, LIMIT)?.stdout))
+    let version = Version::parse(&run(command, &Scratch::new()?, LIMIT)?.stdout);
+    if let Some(key) = key {
+        asked().insert(key, version);
+    }
+    Ok(version)
 }
 
 /// Assembles PTX for an architecture with ptxas.

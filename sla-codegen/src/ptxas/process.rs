@@ -73,6 +73,9 @@ impl From<ToolError> for crate::CodegenError {
     }
 }
 
+/// How often a program is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// A private directory, removed when dropped.
 pub(super) struct Scratch {
     path: PathBuf,
@@ -147,14 +150,10 @@ pub(super) fn run(mut command: Command, scratch: &Scratch, limit: Duration) -> R
         .current_dir(&scratch.path)
         .spawn()
         .map_err(|source| ToolError::Start { command: shown.clone(), source })?;
-    let mut pause = Duration::from_millis(1);
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if start.elapsed() < limit => {
-                thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(20));
-            }
+            Ok(None) if start.elapsed() < limit => thread::sleep(PAUSE),
             outcome => {
                 // It may have ended by itself just now; either way it is gone after the wait.
                 let _ = child.kill();

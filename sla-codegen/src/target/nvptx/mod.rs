@@ -101,7 +101,7 @@ impl Ready {
 
     /// What is loaded on a GPU.
     fn image(self, kernel: &Kernel, arch: Arch) -> Result<GpuImage, CodegenError> {
-        let (_, ptx) = ptx::assembly(&kernel.name, arch, &self.mlir)?;
+        let ptx = ptx::assembly(&kernel.name, arch, &self.mlir, |_| {})?;
         Ok(GpuImage {
             entry: ptx::entry(kernel),
             ptx,
@@ -217,11 +217,15 @@ pub fn emit_from(
     let ptx = match from {
         Stage::Ptx => text,
         _ => {
-            let (ll, ptx) = ptx::assembly(name, arch, text)?;
+            let mut ll = String::new();
+            made = ptx::assembly(name, arch, text, |module| {
+                if stage == Stage::Ll {
+                    ll = module.print_to_string().to_string();
+                }
+            })?;
             if stage == Stage::Ll {
                 return Ok(ll.into_bytes());
             }
-            made = ptx;
             &made
         }
     };

@@ -3,6 +3,7 @@
 use crate::mlir::{LlvmSession, lower_to_llvm};
 use crate::{Arch, CodegenError, Stage};
 use inkwell::OptimizationLevel;
+use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetTriple};
 use sla_dsl::ir::Kernel;
@@ -11,8 +12,13 @@ use std::sync::Once;
 /// The PTX version that every architecture here has, and CUDA 13.0 reads.
 const PTX_VERSION: &str = "+ptx88";
 
-/// Optimised LLVM IR, and PTX.
-pub fn assembly(kernel: &str, arch: Arch, mlir: &str) -> Result<(String, String), CodegenError> {
+/// PTX. `optimised` is shown what LLVM's passes make of the module before that.
+pub fn assembly(
+    kernel: &str,
+    arch: Arch,
+    mlir: &str,
+    optimised: impl FnOnce(&Module<'_>),
+) -> Result<String, CodegenError> {
     static INIT: Once = Once::new();
     INIT.call_once(|| Target::initialize_nvptx(&InitializationConfig::default()));
     let failed =
@@ -36,7 +42,7 @@ pub fn assembly(kernel: &str, arch: Arch, mlir: &str) -> Result<(String, String)
     module
         .run_passes("default<O3>", &machine, PassBuilderOptions::create())
         .map_err(|e| failed(e.to_string()))?;
-    let ll = module.print_to_string().to_string();
+    optimised(&module);
     let buffer =
         machine.write_to_memory_buffer(&module, FileType::Assembly).map_err(|e| failed(e.to_string()))?;
     let errors = session.take_errors();
@@ -44,7 +50,7 @@ pub fn assembly(kernel: &str, arch: Arch, mlir: &str) -> Result<(String, String)
         return Err(failed(errors));
     }
     let text = String::from_utf8_lossy(buffer.as_slice());
-    Ok((ll, text.trim_end_matches('\0').to_string()))
+    Ok(text.trim_end_matches('\0').to_string())
 }
 
 /// The entry's name: the kernel's, where MLIR and PTX can write it. No other symbol of a module is a Rust identifier.

@@ -458,18 +458,23 @@ impl Lower<'_> {
         }
     }
 
-    /// Whether a value is the extent of a grid axis.
+    /// Whether a value is the extent of a grid axis, or how many blocks of threads there are.
     fn is_extent(&self, v: Value) -> bool {
-        self.defs[v.index()].is_some_and(|d| self.k.op(d).code == OpCode::Extent)
+        self.defs[v.index()].is_some_and(|d| matches!(self.k.op(d).code, OpCode::Extent | OpCode::Ctas))
     }
 
-    /// The quotient or remainder of a program's number, which is not negative, by an extent. With `m = (2^32 - 1) / d`, made once in the
+    /// What stands for a division by an extent, in the head: `(2^32 - 1) / d`.
+    fn reciprocal(&mut self, d: Ssa) -> Ssa {
+        let all = self.t.i32(-1);
+        let m = self.t.head_bin("arith.divui", all, d, Ty::I32);
+        self.t.head(format_args!("arith.extui {m} : i32 to i64"))
+    }
+
+    /// The quotient or remainder of a number of programs, which is not negative, by an extent. With `m = (2^32 - 1) / d`, made once in the
     /// head, `x m / 2^32` is the quotient or one less for all `x` below `2^31`: `m >= 2^32 / d - 1`.
     fn by_extent(&mut self, op: &Op) -> Ssa {
         let (x, d) = (self.scalar(op.operands[0]), self.scalar(op.operands[1]));
-        let (all, wide) = (self.t.i32(-1), self.t.i64(32));
-        let m = self.t.head_bin("arith.divui", all, d, Ty::I32);
-        let m = self.t.head(format_args!("arith.extui {m} : i32 to i64"));
+        let (m, wide) = (self.reciprocal(d), self.t.i64(32));
         let long = self.t.cast("arith.extui", x, Ty::I32, Ty::I64);
         let product = self.t.bin("arith.muli", long, m, Ty::I64);
         let high = self.t.bin("arith.shrui", product, wide, Ty::I64);

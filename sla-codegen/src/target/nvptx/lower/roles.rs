@@ -172,6 +172,7 @@ fn lower_with(
         }
     }
     lower.start_rings();
+    lower.share_divisions();
     let tid = lower.tid;
     let (five, all, zero, clamp) = (lower.t.i32(5), lower.t.i32(-1), lower.t.i32(0), lower.t.i32(31));
     let warp = lower.t.head_bin("arith.shrui", tid, five, Ty::I32);
@@ -233,7 +234,8 @@ fn lower_with(
     arguments.extend(lower.roles.counter.map(|v| format!("{v}: {}", Ty::Global)));
     let maps = lower.roles.maps.iter().map(|(m, _)| m.clone()).collect();
     let queue = lower.roles.counter.is_some();
-    let minimum = format!(", nvvm.minctasm = {} : i32", ctas_per_sm.max(1));
+    // LLVM unrolls the loops of roles that copy, which wait for copies anyway; that would be a fifth of the code, and of ptxas's time.
+    let minimum = format!(", nvvm.minctasm = {} : i32, passthrough = [\"optsize\"]", ctas_per_sm.max(1));
     let mlir = lower.finish(&arguments, threads, &minimum);
     Ok(LoweredRoles { mlir, shared_bytes, threads, maps, queue, groups })
 }
@@ -287,6 +289,21 @@ impl<'k> Lower<'k> {
         self.t.close("}");
         // No role may touch a barrier before the first thread has initialised it. All threads of the block come by.
         self.t.barrier();
+    }
+
+    /// Makes what all roles divide by once for all of them: a division is two dozen instructions, and each role would have three.
+    fn share_divisions(&mut self) {
+        let axes = self.k.grid.len().saturating_sub(1);
+        for axis in &self.k.grid[..axes] {
+            let extent = self.size(&axis.extent);
+            self.reciprocal(extent);
+        }
+        let mut by_ctas = false;
+        self.k.walk(&mut |k, _, id| by_ctas |= k.op(id).code == OpCode::Ctas);
+        if by_ctas {
+            let ctas = self.ctas();
+            self.reciprocal(ctas);
+        }
     }
 
     fn role(&mut self, id: OpId, schedule: &'k Schedule, tid: Ssa, warp: Ssa) {
