@@ -137,10 +137,9 @@ impl ProgramOrder {
 }
 
 /// What tells an online softmax that its reference no longer serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Watch {
     /// The largest score, found before weights are computed.
-    #[default]
     Scores,
     /// The sum of the weights, which are computed again where it is too large.
     Weights,
@@ -188,10 +187,11 @@ pub struct Options {
     pub ping_pong: Option<bool>,
     /// Whether an online softmax may keep its maxima where they are until one rises by more than 8 (in base 2). Exact either way.
     pub reference_max: bool,
-    /// What such a softmax looks at to know whether one rose.
-    pub watch: Watch,
-    /// Whether a step's late products (see the schedule of roles) are waited for before what follows from its front products is computed.
-    pub settle_early: bool,
+    /// What such a softmax looks at to know whether one rose; chosen from a thread's registers when absent.
+    pub watch: Option<Watch>,
+    /// Whether a step's late products (see the schedule of roles) are waited for before what follows from its front products is computed; chosen with
+    /// `watch` when absent.
+    pub settle_early: Option<bool>,
     /// On a GPU, look at every box, assertion and integer divisor as the host always does, and print: slower, and off by default.
     /// Code is then that of the baseline schedule.
     pub checks: bool,
@@ -215,8 +215,8 @@ impl Options {
             pair: None,
             ping_pong: None,
             reference_max: true,
-            watch: Watch::default(),
-            settle_early: false,
+            watch: None,
+            settle_early: None,
             checks: false,
             lines: false,
         }

@@ -84,14 +84,14 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "watch",
         needed: "scores or weights",
-        store: |o, v| Watch::ALL.into_iter().find(|w| w.name() == v).map(|w| o.watch = w),
-        show: |o| Some(o.watch.name().to_string()),
+        store: |o, v| Watch::ALL.into_iter().find(|w| w.name() == v).map(|w| o.watch = Some(w)),
+        show: |o| text(o.watch.map(Watch::name)),
     },
     Setting {
         name: "settle_early",
         needed: "true or false",
-        store: |o, v| v.parse().ok().map(|b| o.settle_early = b),
-        show: |o| text(Some(o.settle_early)),
+        store: |o, v| v.parse().ok().map(|b| o.settle_early = Some(b)),
+        show: |o| text(o.settle_early),
     },
     Setting {
         name: "checks",

@@ -91,7 +91,8 @@ fn schedules_become_machine_code() {
 #[test]
 fn weights_that_are_watched_become_machine_code() {
     for (name, early) in [("flash_128", true), ("flash_causal", true), ("sparse", true), ("sparse", false)] {
-        let options = Options { watch: Watch::Weights, settle_early: early, ..forced(ScheduleKind::Roles) };
+        let options =
+            Options { watch: Some(Watch::Weights), settle_early: Some(early), ..forced(ScheduleKind::Roles) };
         machine_code(name, &options);
     }
 }

@@ -65,12 +65,16 @@ fn licm() {
 
 #[test]
 fn reference_max() {
-    run("reference_max", |kernel| passes::reference_max(kernel, Watch::Scores));
+    run("reference_max", |kernel| {
+        passes::reference_max(kernel, Watch::Scores);
+    });
 }
 
 #[test]
 fn reference_sum() {
-    run("reference_sum", |kernel| passes::reference_max(kernel, Watch::Weights));
+    run("reference_sum", |kernel| {
+        passes::reference_max(kernel, Watch::Weights);
+    });
 }
 
 #[test]

@@ -30,7 +30,20 @@
 //! o_new = dot p, v, o_ref
 //! yield m_new, l_new, o_new, shift_new
 //! ```
-//! and `reduce_sum l_new` once behind the loop.
+//! and `reduce_sum l_new` once behind the loop. That *watches scores*. The other form watches *weights*, and most steps find no maximum at all:
+//!
+//! ```text
+//! p, sum = exp2 (fma dot, c, shift), fold_sum p         : [M, 8]
+//! rose   = vote (sum > 2^8 or m == -inf)
+//! m_new, l_new, alpha, shift_new, p_new = if rose {
+//!   m_new = max m, (reduce_max dot) * c
+//!   alpha = exp2 (m - base)                             (base of m_new; 0 for m = -inf)
+//!   p'    = exp2 (fma dot, c, -base)
+//!   yield m_new, l * alpha + fold_sum p', alpha, -base, p'
+//! } else {
+//!   yield m, l + sum, 1, shift, p
+//! }
+//! ```
 //!
 //! # Why it is exact
 //! Softmax does not depend on what is subtracted from the scores, as long as nothing overflows or vanishes. `m` stays within 8 of the largest
@@ -38,6 +51,11 @@
 //! holds, `l` is at least 1 for a row that has seen anything, and sums are far from the limits of f32. A row that has seen only `-inf` has
 //! `m = -inf`, so that any finite score is above `m + 8`; until then it is computed as the user wrote it. A warp that votes otherwise than its
 //! neighbour only takes another reference.
+//!
+//! Weights that are watched say the same: none is negative, so that where no part of a row's sum is above `2^8`, no weight is; one that overflows makes the sum
+//! infinite, which is above it, and all weights are computed again from the scores, for the largest of them. Nothing can have vanished that should not have: the
+//! row's reference was the largest score of some step, or there was none (`m = -inf`), which is looked at too. What is no number stays
+//! that in either form.
 //!
 //! # When it is done
 //! * `m`, `l` and `alpha` are used by the softmax alone; `p` and the accumulators only in ways that are linear in them, row by row;
@@ -57,8 +75,8 @@ use super::{canonicalise, rewrite::live_ops};
 use crate::Watch;
 use sla_dsl::ir::{Kernel, OpCode};
 
-/// Rewrites every online softmax of the kernel; `watch` is what tells that a reference no longer serves.
-pub fn reference_max(kernel: &mut Kernel, watch: Watch) {
+/// Rewrites every online softmax of the kernel, and says whether it has one; `watch` is what tells that a reference no longer serves.
+pub fn reference_max(kernel: &mut Kernel, watch: Watch) -> bool {
     // A rewritten softmax no longer matches, so this ends.
     let mut changed = false;
     while let Some(found) = live_ops(kernel)
@@ -73,4 +91,5 @@ pub fn reference_max(kernel: &mut Kernel, watch: Watch) {
         // A product that was added to `o * alpha` now starts from it; what is not used goes.
         canonicalise(kernel);
     }
+    changed
 }

@@ -35,6 +35,7 @@ mod sends;
 mod shape;
 mod steps;
 mod straight;
+mod watch;
 mod writer;
 
 pub use shape::Refusal;
@@ -46,6 +47,7 @@ use programs::Source;
 use shape::{Shape, shape};
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{Attr, Elem, Kernel, OpCode, Type, Value};
+use watch::{Form, forms};
 use writer::Writer;
 
 /// A scheduled kernel, with what its launch needs to know.
@@ -78,18 +80,35 @@ impl Scheduled {
 pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
     if wants_pairs(options)
         && let Some(paired) = paired(tile)
-        && let Ok(scheduled) = schedule_as(prepared(paired, options), options)
+        && let Ok(scheduled) = schedule_in_form(&paired, options)
     {
         return Ok(scheduled);
     }
-    schedule_as(prepared(tile.clone(), options), options)
+    schedule_in_form(tile, options)
+}
+
+/// Schedules a kernel with its softmax in the first form that fits.
+fn schedule_in_form(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
+    let forms = forms(options);
+    for (i, &form) in forms.iter().enumerate() {
+        let (tile, found) = prepared(tile.clone(), options, form);
+        let form = if found { form } else { Form { early: options.settle_early == Some(true), ..form } };
+        let last = !found || i + 1 == forms.len();
+        let planned = shape(&tile).and_then(|shape| Ok((Plan::new(&tile, &shape, options)?, shape)));
+        match planned {
+            Ok((plan, shape)) if last || form.fits(&tile, &shape, &plan) => {
+                return schedule_as(&tile, &shape, &Plan { settle_early: form.early, ..plan });
+            }
+            Err(refusal) if last => return Err(refusal),
+            _ => {}
+        }
+    }
+    unreachable!("every kernel has a form of its softmax")
 }
 
 /// Schedules a kernel that is prepared.
-fn schedule_as(tile: Kernel, options: &Options) -> Result<Scheduled, Refusal> {
-    let shape = shape(&tile)?;
-    let plan = Plan::new(&tile, &shape, options)?;
-    let mut kernel = write(&tile, &shape, &plan)?;
+fn schedule_as(tile: &Kernel, shape: &Shape, plan: &Plan) -> Result<Scheduled, Refusal> {
+    let mut kernel = write(tile, shape, plan)?;
     // What the first step starts from is known.
     passes::canonicalise(&mut kernel);
     let scheduled = Scheduled::persistent(kernel, plan.ctas_per_sm);
@@ -114,17 +133,15 @@ fn paired(tile: &Kernel) -> Option<Kernel> {
     found.then_some(tile)
 }
 
-/// The tile kernel with its softmax in the form that warpgroups like.
-fn prepared(mut tile: Kernel, options: &Options) -> Kernel {
-    if options.reference_max {
-        passes::reference_max(&mut tile, options.watch);
-    }
+/// The tile kernel with its softmax in a form that warpgroups like; says whether it has one.
+fn prepared(mut tile: Kernel, options: &Options, form: Form) -> (Kernel, bool) {
+    let found = options.reference_max && passes::reference_max(&mut tile, form.watch);
     passes::guard_masks(&mut tile);
     passes::cse(&mut tile);
     passes::licm(&mut tile);
     passes::dce(&mut tile);
     straight::with_empty_loop(&mut tile);
-    tile
+    (tile, found)
 }
 
 fn write(tile: &Kernel, shape: &Shape, plan: &Plan) -> Result<Kernel, Refusal> {

@@ -26,6 +26,8 @@ const OTHER_REGISTERS: usize = 40;
 /// one, and keeps a few where registers stay as launched.
 const FEWEST_OTHERS: usize = 24;
 const FEWEST_OTHERS_AS_LAUNCHED: usize = 32;
+/// What it is sure to do with where scores are kept beside weights; with 24 a few spilled.
+pub(super) const REGISTERS_BESIDE: usize = 32;
 /// The fewest registers that `setmaxnreg` leaves a producer, which do for a role of one stream; those that do for several streams; and more than any needs.
 const FEWEST_OF_PRODUCERS: u32 = 24;
 const FEWEST_OF_SHARED: u32 = 32;
@@ -99,8 +101,10 @@ pub struct Plan {
     pub in_step: bool,
     /// Whether warpgroups start the products of two steps in turn.
     pub ping_pong: bool,
-    /// Whether a step's late products are waited for before what follows from its front products.
+    /// Whether a step's late products are waited for before what follows from its front products: with the form of the softmax, `watch` decides.
     pub settle_early: bool,
+    /// Registers that a consumer's thread may have.
+    pub registers: usize,
     /// Who copies.
     pub copier: Copier,
     /// What each producer copies; none where the consumer does.
@@ -294,7 +298,8 @@ impl Plan {
             sends: sends.1,
             in_step,
             ping_pong: takes_turns(shape, options) && !in_step,
-            settle_early: options.settle_early,
+            settle_early: false,
+            registers: may,
             copier: if own { Copier::Consumer } else { Copier::Producers },
             queue,
             producers,
@@ -340,7 +345,7 @@ fn overlapped_registers(kernel: &Kernel, shape: &Shape) -> usize {
 }
 
 /// A thread's part of a tile in registers, halves in pairs.
-fn part(kernel: &Kernel, shape: &Shape, v: Value) -> usize {
+pub(super) fn part(kernel: &Kernel, shape: &Shape, v: Value) -> usize {
     let ty = kernel.ty(v);
     let elements: usize = ty.shape().unwrap_or(&[]).iter().product();
     elements * ty.elem().map_or(4, Elem::bytes) / 4 / (128 * shape.warpgroups as usize)
@@ -353,7 +358,7 @@ fn sums_held(kernel: &Kernel, shape: &Shape) -> usize {
 }
 
 /// Registers of a consumer thread that tiles take: its part of accumulators, of first operands and of residents that are read or held, halves in pairs.
-fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
+pub(super) fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     let of = |v: Value| part(kernel, shape, v);
     let taken = |products: &[&Product]| -> usize {
         let mut left: Vec<Value> = Vec::new();
