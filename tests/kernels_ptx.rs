@@ -130,6 +130,7 @@ const ATTENTION: &[&str] = &[
     "sla_fwd",
     "sla_bwd_pre",
     "sla_bwd_state",
+    "sla_bwd_turned_state",
     "linear_state",
     "sla_bwd_dq",
     "sla_bwd_linear",

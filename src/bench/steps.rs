@@ -253,6 +253,7 @@ impl Step {
             ("S", Const::Elem(Elem::F32)),
             ("CAUSAL", Const::Bool(false)),
             ("LINEAR", Const::Bool(false)),
+            ("SHIFTED", Const::Bool(false)),
         ];
         let mut size = |name, n: usize| named.push((name, Const::Int(n as i64)));
         ["RQ", "RK", "PHI", "P"].into_iter().for_each(|name| size(name, 1));

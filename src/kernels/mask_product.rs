@@ -6,21 +6,35 @@
 //! In f32 the matrix is made of the mask as it goes. States in 16 bits have a matrix of their own type ([`mask_weights`]), so that matrix
 //! instructions get both operands as they lie in memory, and the projection is folded into the sums before they are stored.
 //!
-//! Gradients of states go the same way back, in two terms each: their sum in f32, its projection and the result keep about 16 bits. Both terms are summed
-//! beside each other, so that a step reads its part of the matrix once: what a multiprocessor gets from L2 bounds such a kernel, not its products.
+//! Gradients of states go the same way back. Two rows of a state are summed beside each other, so that a step reads its part of the matrix once: what a multiprocessor gets
+//! from L2 bounds such a kernel, not its products.
 
 use sla_dsl::prelude::*;
 
-/// `out[b, h] = A x[b, h]` with `A = [mask = 0]`, or `[mask ≠ 1]` for `COMPLEMENT`.
-#[kernel(dims(B, H, M, N, X), grid(c in X.div_ceil(BX), m in M.div_ceil(BM), bh in B * H))]
-pub fn mask_product<const BM: usize, const BN: usize, const BX: usize, const COMPLEMENT: bool>(
+/// `out[b, h] = A x[b, h]` with `A = [mask = 0]`, or `[mask ≠ 1]` for `COMPLEMENT`; to `ADD`, `start[b, h] + A x[b, h]`, and else `start` is anything.
+#[kernel(
+    dims(B, H, M, N, X, MS),
+    require(!ADD || MS == M),
+    grid(c in X.div_ceil(BX), m in M.div_ceil(BM), bh in B * H),
+)]
+pub fn mask_product<
+    const BM: usize,
+    const BN: usize,
+    const BX: usize,
+    const COMPLEMENT: bool,
+    const ADD: bool,
+>(
     mask: &Tensor<i8, { [B, H, M, N] }>,
     x: &Tensor<f32, { [B, H, N, X] }>,
+    start: &Tensor<f32, { [B, H, MS, X] }>,
     out: &mut Tensor<f32, { [B, H, M, X] }>,
 ) {
     let b = bh / H;
     let h = bh % H;
     let mut acc = zeros::<f32>([BM, BX]);
+    if ADD {
+        acc = start.at(b, h).block::<BM, BX>(m, c).load();
+    }
     for n in 0..N.div_ceil(BN) {
         let class = mask.at(b, h).block::<BM, BN>(m, n).load().cast::<i32>();
         let mut counts = class == 0;
@@ -72,14 +86,13 @@ pub fn weighted_states<S: Half, const BM: usize, const BN: usize, const D: usize
     folded.at(b, h).block::<BM, D>(m, c).store(projected.cast::<S>());
 }
 
-/// `out[a, j] = (Σ_i weights[a, i, j] dH'[a, i]) W`: gradients of the states that rows saw, summed for each column and projected back, each row of a state
-/// as two terms of `S`, what rounding gives and what it leaves. `projection` is what the forward multiplied by, so that what cancels there cancels
-/// here. It is multiplied by `BC` columns at a time, which leaves a thread registers beside the sums. `grads` holds the first terms of all `A`, then the
-/// second ones.
+/// `out[a, j] = (Σ_i weights[a, i, j] dH'[a, i]) W`: gradients of the states that rows saw, summed for each column and projected back. `projection` is what the
+/// forward multiplied by, so that what cancels there cancels here; the sum goes through it in two terms of `S`. `BC` columns at a time leave a thread registers beside the sums.
+/// `rest` is what rounding takes from `out`, times the mean of the values, the first one of `centre` (see [`state_backward`](super::state_backward)).
 #[kernel(
     dims(A, M, N, NW),
     require(N <= NW, D % BC == 0),
-    grid(j in N.div_ceil(BM), r in P * D, a in A),
+    grid(j in N.div_ceil(BM), r in P * D / 2, a in A),
 )]
 pub fn weighted_state_grads<
     S: Half,
@@ -90,26 +103,34 @@ pub fn weighted_state_grads<
     const P: usize,
 >(
     weights: &Tensor<S, { [A, M, NW] }>,
-    grads: &Tensor<S, { [2 * A, M, P * D * D] }>,
+    grads: &Tensor<S, { [A, M, P * D * D] }>,
     projection: &Tensor<S, { [D, D] }>,
-    out: &mut Tensor<S, { [A, N, P * D, 2, D] }>,
+    centre: &Tensor<f32, { [2, A, D] }>,
+    out: &mut Tensor<S, { [A, N, P * D / 2, 2, D] }>,
+    rest: &mut Tensor<f32, { [A, N, P * D / 2, 2] }>,
 ) {
-    let mut high = zeros::<f32>([BM, D]);
-    let mut low = zeros::<f32>([BM, D]);
+    let mut even = zeros::<f32>([BM, D]);
+    let mut odd = zeros::<f32>([BM, D]);
     for i in 0..M.div_ceil(BN) {
         let counts = weights.at(a).block::<BN, BM>(i, j).load().t();
-        high += dot(counts, grads.at(a).block::<BN, D>(i, r).load());
-        low += dot(counts, grads.at(A + a).block::<BN, D>(i, r).load());
+        even += dot(counts, grads.at(a).block::<BN, D>(i, 2 * r).load());
+        odd += dot(counts, grads.at(a).block::<BN, D>(i, 2 * r + 1).load());
     }
-    let sum = high + low;
-    let high = sum.cast::<S>();
-    let low = (sum - high.cast::<f32>()).cast::<S>();
     let out = out.at(a).block::<BM>(j);
-    for c in unroll(0..D / BC) {
-        let w = projection.block::<D, BC>(0, c).load();
-        let grad = dot(high, w) + dot(low, w);
-        let rounded = grad.cast::<S>();
-        out.at(r, 0).block::<BC>(c).store(rounded);
-        out.at(r, 1).block::<BC>(c).store((grad - rounded.cast::<f32>()).cast::<S>());
+    let rest = rest.at(a).block::<BM>(j);
+    for row in unroll(0..2) {
+        let sum = if row == 0 { even } else { odd };
+        let high = sum.cast::<S>();
+        let low = (sum - high.cast::<f32>()).cast::<S>();
+        let mut left = zeros::<f32>([BM, 1]);
+        for c in unroll(0..D / BC) {
+            let w = projection.block::<D, BC>(0, c).load();
+            let grad = dot(high, w) + dot(low, w);
+            let rounded = grad.cast::<S>();
+            out.at(r, row).block::<BC>(c).store(rounded);
+            let mean = centre.at(0, a).block::<BC>(c).load().unsqueeze(0);
+            left += ((grad - rounded.cast::<f32>()) * mean).sum(1);
+        }
+        rest.at(r, row).store(left.squeeze(1));
     }
 }

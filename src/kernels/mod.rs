@@ -20,6 +20,7 @@ pub mod router;
 pub mod sla_backward;
 pub mod sla_forward;
 pub mod softmax;
+pub mod state_backward;
 pub mod totals;
 pub mod vector_add;
 
@@ -76,6 +77,7 @@ pub const ALL: &[Entry] = &[
             ("BN", Const::Int(64)),
             ("BX", Const::Int(64)),
             ("COMPLEMENT", Const::Bool(false)),
+            ("ADD", Const::Bool(false)),
         ],
     },
     Entry {
@@ -128,10 +130,18 @@ pub const ALL: &[Entry] = &[
     Entry { def: &sla_forward::sla_fwd, defaults: &[T, S, BQ, BK, RQ, D, PHI, P, LINEAR, SAVE] },
     Entry { def: &sla_backward::sla_bwd_pre, defaults: &[T, S, BQ, RQ, D, PHI, P, LINEAR] },
     Entry {
-        def: &sla_backward::sla_bwd_state,
-        defaults: &[T, S, E, BQ, SUB, D, PHI, P, ("LOOP", Const::Bool(false)), ("TERMS", Const::Int(1))],
+        def: &sla_backward::sla_bwd_dq,
+        defaults: &[T, S, BQ, BK, SUB, RQ, D, PHI, P, LINEAR, ("SHIFTED", Const::Bool(false))],
     },
-    Entry { def: &sla_backward::sla_bwd_dq, defaults: &[T, S, BQ, BK, SUB, RQ, D, PHI, P, LINEAR] },
+    Entry {
+        def: &state_backward::sla_bwd_state,
+        defaults: &[T, E, BQ, D, PHI, P, ("CENTRED", Const::Bool(false))],
+    },
+    Entry {
+        def: &state_backward::sla_bwd_turned_state,
+        defaults: &[T, E, BQ, SUB, D, PHI, ("CENTRED", Const::Bool(false))],
+    },
+    Entry { def: &state_backward::value_centre, defaults: &[T, S, BK, D] },
     Entry {
         def: &sla_backward::sla_bwd_linear,
         defaults: &[T, S, BK, RK, D, PHI, P, ("SPLIT", Const::Int(1))],

@@ -1,17 +1,17 @@
-//! SLA backward: row sums by query blocks, `grad_q` by query blocks, the gradients of the linear branch's states, then `grad_k` and `grad_v` by key
-//! blocks, first their linear part and then the sparse one. Every result is deterministic: nothing is added atomically. States have one entry for every
-//! `RQ` query blocks (`RK` key blocks), or one for all of them.
+//! SLA backward: row sums by query blocks, `grad_q` by query blocks, the gradients of the linear branch's states
+//! ([`state_backward`](super::state_backward)), then `grad_k` and `grad_v` by key blocks, first their linear part and then the sparse one. Every result is
+//! deterministic: nothing is added atomically. States have one entry for every `RQ` query blocks (`RK` key blocks), or one for all of them.
 //!
 //! With `r = 1 / (φ(Q) Z + eps)` (0 where that is 0) and `G = dO H'ᵀ`, `D^l = rowsum(φ(Q) ∘ G) r`, which is `rowsum(dO ∘ Op)` for the linear part
-//! `Op = φ(Q) H' r` of the output: one product serves `D^l` and `dφ(Q) = (G - D^l Zᵀ) r`. For the states
-//! `dH' = (φ(Q) r)ᵀ dO`, `dZ = -Σ_rows φ(Q) r D^l`; and for a key block with the summed gradients `dH`, `dZ` of
+//! `Op = φ(Q) H' r` of the output: one product serves `D^l` and `dφ(Q) = (G - D^l Zᵀ) r`. For a key block with the summed gradients `dH`, `dZ` of
 //! the query blocks it serves, `dφ(K) = V dHᵀ + dZᵀ`, `dV += φ(K) dH`. The sparse part is that of [`flash_backward`](super::flash_backward), over lists.
 //!
 //! The linear part of `grad_k` and `grad_v` is a kernel of its own: beside the sparse part's accumulators, a thread of 64 key rows has no registers for `φ(K)`
 //! and `V dHᵀ`, and a block of threads that serves two lists no shared memory for `dH`. The kernel of the sparse part reads what it adds to while its products run.
 //!
-//! `S` is the type in which the linear branch multiplies by states. In halves, `dH` comes as two terms (`SPLIT`), side by side in each row: `V dHᵀ` and `dZ` all but cancel where
-//! few keys have all weight, so that one rounding of `dH` would be seen.
+//! `S` is the type in which the linear branch multiplies by states. In halves `V dHᵀ` and `dZ` all but cancel where few keys have all weight, so that one rounding of `dH` would
+//! be seen. Where all blocks share one, `dH` comes as two terms (`SPLIT`), side by side in each row; else `dZ` makes up for it
+//! (see [`state_backward`](super::state_backward)).
 
 use super::feature_map::{HEDGEHOG, SOFTMAX, feature, feature_grad};
 use sla_dsl::prelude::*;
@@ -71,92 +71,11 @@ pub fn sla_bwd_pre<
     }
 }
 
-/// For each part of the features: `dH' = (φ(Q) r)ᵀ dO` and `dZ = -Σ_rows φ(Q) r D^l`. For `G` groups of consecutive query blocks that are as long as each other or
-/// one longer, `SUB` rows at a time; not `LOOP`, for each block at once. In `E`: as one term, or as two, what rounding gives and what it leaves.
-///
-/// In halves, `dZ` too is a product, with `D^l` in two terms: it costs a matrix instruction and no exchange between threads.
-#[kernel(
-    dims(B, H, LQ, G),
-    require(
-        P <= 2,
-        TERMS == 1 || TERMS == 2,
-        BQ % SUB == 0,
-        G <= LQ.div_ceil(BQ),
-        LOOP || G == LQ.div_ceil(BQ)
-    ),
-    grid(gp in G * P, h in H, b in B),
-)]
-pub fn sla_bwd_state<
-    T: Float,
-    S: Float,
-    E: Float,
-    const BQ: usize,
-    const SUB: usize,
-    const D: usize,
-    const PHI: usize,
-    const P: usize,
-    const LOOP: bool,
-    const TERMS: usize,
->(
-    q: &Tensor<T, { [B, H, LQ, D] }>,
-    grad: &Tensor<T, { [B, H, LQ, D] }>,
-    w: &Tensor<f32, { [H, D, D] }>,
-    delta_linear: &Tensor<f32, { [B, H, LQ] }>,
-    rden: &Tensor<f32, { [B, H, LQ] }>,
-    grad_folded: &mut Tensor<E, { [TERMS, B, H, G, P, D, D] }>,
-    grad_sums: &mut Tensor<f32, { [B, H, G, P, D] }>,
-) {
-    let i = gp / P;
-    let p = gp % P;
-    let sign = (1 - 2 * p).cast::<f32>();
-    let mut acc = zeros::<f32>([D, D]);
-    // Rows past the end have a quotient of 0. Both gradients are of the features as they are multiplied: they all but cancel where keys are few.
-    if LOOP {
-        let q = q.at(b, h).blocks::<SUB>();
-        let grad = grad.at(b, h).blocks::<SUB>();
-        let delta_linear = delta_linear.at(b, h).blocks::<SUB>();
-        let rden = rden.at(b, h).blocks::<SUB>();
-        let blocks = LQ.div_ceil(BQ);
-        let column = iota([1, 8], 1);
-        let mut sum = zeros::<f32>([D, 8]);
-        for n in i * blocks / G * (BQ / SUB)..((i + 1) * blocks / G * (BQ / SUB)).min(q.len()) {
-            let mut x = q[n].cast::<f32>();
-            if PHI == HEDGEHOG {
-                x = dot(x, w.at(h).block::<D>(0).load()) * sign;
-            }
-            let f = (feature(x, PHI) * rden[n].unsqueeze(1)).cast::<S>();
-            acc += dot(f.t(), grad[n].cast::<S>());
-            let delta = delta_linear[n].unsqueeze(1);
-            let high = delta.cast::<S>();
-            let low = (delta - high.cast::<f32>()).cast::<S>();
-            let terms = select(column == 0, high.cast::<f32>(), select(column == 1, low.cast::<f32>(), 0.0));
-            sum += dot(f.t(), terms.cast::<S>());
-        }
-        grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.sum(1).squeeze(1));
-    } else {
-        let mut x = q.at(b, h).block::<BQ>(i).load().cast::<f32>();
-        if PHI == HEDGEHOG {
-            x = dot(x, w.at(h).block::<D>(0).load()) * sign;
-        }
-        let r = rden.at(b, h).block::<BQ>(i).load().unsqueeze(1);
-        let f = (feature(x, PHI) * r).cast::<S>();
-        acc = dot(f.t(), grad.at(b, h).block::<BQ>(i).load().cast::<S>());
-        let delta = delta_linear.at(b, h).block::<BQ>(i).load().unsqueeze(1);
-        let sum = (f.cast::<f32>() * delta).sum(0);
-        grad_sums.at(b, h, i, p).block::<D>(0).store(-sum.squeeze(0));
-    }
-    let high = acc.cast::<E>();
-    grad_folded.at(0, b, h, i, p).block::<D>(0).store(high);
-    if TERMS == 2 {
-        grad_folded.at(1, b, h, i, p).block::<D>(0).store((acc - high.cast::<f32>()).cast::<E>());
-    }
-}
-
 /// `grad_q`: the sparse part over the row's list, `SUB` keys at a time, the linear part in the epilogue. With `LINEAR`, `delta_linear = D^l` and `rden = r` are written, or read for
-/// features of two parts.
+/// features of two parts. `SHIFTED`, for a softmax of one part, writes `rden` as the exponent `s` of `φ(q) r = 2^(q log₂e - s)`, infinite where `r` is 0.
 #[kernel(
     dims(B, H, LQ, LK, W, SM),
-    require(P <= 2, BK % SUB == 0),
+    require(P <= 2, BK % SUB == 0, !SHIFTED || PHI == 1 && P == 1),
     grid(m in LQ.div_ceil(BQ), h in H, b in B),
     tune(
         SUB in [32, 64, 128],
@@ -180,6 +99,7 @@ pub fn sla_bwd_dq<
     const PHI: usize,
     const P: usize,
     const LINEAR: bool,
+    const SHIFTED: bool,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
@@ -234,6 +154,7 @@ pub fn sla_bwd_dq<
         }
         let mut dl = zeros::<f32>([BQ, 1]);
         let mut r = zeros::<f32>([BQ, 1]);
+        let mut shift = zeros::<f32>([BQ, 1]);
         if P > 1 {
             dl = delta_linear.at(b, h).block::<BQ>(m).load().unsqueeze(1);
             r = rden.at(b, h).block::<BQ>(m).load().unsqueeze(1);
@@ -245,6 +166,11 @@ pub fn sla_bwd_dq<
             if P == 1 {
                 let den = (f * z).sum(1) + eps;
                 r = select(den == 0.0, 0.0, 1.0 / den);
+                if SHIFTED {
+                    let top = x.max(1);
+                    let all = exp2((x - top) * LOG2E).sum(1);
+                    shift = select(den == 0.0, INF, top * LOG2E + log2(all * den));
+                }
             }
             // As the forward multiplied them.
             let y = f.cast::<S>().cast::<f32>();
@@ -261,7 +187,11 @@ pub fn sla_bwd_dq<
         }
         if P == 1 {
             delta_linear.at(b, h).block::<BQ>(m).store(dl.squeeze(1));
-            rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
+            if SHIFTED {
+                rden.at(b, h).block::<BQ>(m).store(shift.squeeze(1));
+            } else {
+                rden.at(b, h).block::<BQ>(m).store(r.squeeze(1));
+            }
         }
         if PHI == HEDGEHOG {
             dx = dot(dx, w.at(h).block::<D>(0).load().t());

@@ -1,12 +1,13 @@
 //! The backward pass.
 
 use super::buffers::Buffers;
-use super::linear::{PROGRAMS, WARPS};
-use super::run::{elem, float, read, run, run_in_warps, size, switch, write};
+use super::run::{float, read, run, run_with, size, write};
 use super::shapes::{rank_4, same};
-use super::{Forward, Saved, Sla, Workspace};
+use super::state_grads::StateGrads;
+use super::{Forward, Sla, Workspace};
 use crate::attention::config::Scope;
-use crate::kernels::{projection, sla_backward};
+use crate::kernels::sla_backward;
+use sla_codegen::Options;
 use sla_dsl::ir::Elem;
 use sla_runtime::{DynTensor, RuntimeError};
 
@@ -24,9 +25,6 @@ pub struct Grads {
     /// `[D]` f32, summed over batch and heads; zero in scope `none`.
     pub bias: DynTensor,
 }
-
-/// Rows that states are made of at a time, where that is in halves: beside a state, a thread has registers for the features of so many.
-const ROWS: usize = 64;
 
 impl Sla {
     /// Gradients for the inputs that `forward` was made from.
@@ -145,10 +143,11 @@ impl Sla {
         let mut grad_k = buffers.take("grad k", t, k.shape())?;
         let mut grad_v = buffers.take("grad v", t, v.shape())?;
         let (projection, bias) = if linear {
-            let (grad_h, grad_sums, projection) =
-                self.state_grads(buffers, q, grad_out, [&delta_linear, &rden], saved, state_elem)?;
+            let of_rows = [q, v, grad_out, &delta_linear, &rden];
+            let StateGrads { state, sums, projection } = self.state_grads(buffers, of_rows, saved)?;
             let mut consts = consts.clone();
-            consts.push(size("SPLIT", if state_elem == Elem::F32 { 1 } else { 2 }));
+            let terms = state.shape()[4] / d;
+            consts.push(size("SPLIT", terms));
             // Where all blocks share a state, tiles need not be those of the sparse part.
             let tall = state_elem != Elem::F32 && self.config.scope() == Scope::All;
             if tall {
@@ -159,15 +158,18 @@ impl Sla {
                 read(k),
                 read(v),
                 read(&w),
-                read(&grad_h),
-                read(&grad_sums),
+                read(&state),
+                read(&sums),
                 write(&mut grad_k),
                 write(&mut grad_v),
             ];
-            run(&self.device, &sla_backward::sla_bwd_linear, &consts, &args)?;
+            // With one term two blocks of threads would fit a multiprocessor, but not their registers.
+            let groups = (terms == 1 && state_elem != Elem::F32 && tiles.k == 64 && d > 64).then_some(2);
+            let options = Options { groups, ..self.device.options() };
+            run_with(&self.device, &options, &sla_backward::sla_bwd_linear, &consts, &args)?;
             drop(args);
-            buffers.give("grad state", grad_h);
-            buffers.give("grad sums", grad_sums);
+            buffers.give("grad state", state);
+            buffers.give("grad sums", sums);
             // In two steps, as one program for all rows would be long.
             let heads = self.total(buffers, "bias of heads", &grad_bias.reshape(&[b * h, row_blocks, d])?)?;
             let bias = self.total(buffers, "grad bias", &heads.reshape(&[1, b * h, d])?)?;
@@ -202,121 +204,5 @@ impl Sla {
         buffers.give("column index", lists.index);
         buffers.give("column count", lists.count);
         Ok(Grads { q: grad_q, k: grad_k, v: grad_v, projection, bias })
-    }
-
-    /// The gradients of the states that key blocks get, `dH` (in `s`, halves as two terms) and `dZ`, and that of the projection.
-    #[allow(clippy::too_many_arguments)]
-    fn state_grads(
-        &self,
-        buffers: &mut Buffers,
-        q: &DynTensor,
-        grad_out: &DynTensor,
-        [delta_linear, rden]: [&DynTensor; 2],
-        saved: &Saved,
-        s: Elem,
-    ) -> Result<(DynTensor, DynTensor, DynTensor), RuntimeError> {
-        let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
-        let (p, all) = (self.parts(), self.config.scope() == Scope::All);
-        let m = saved.state_mask.shape()[2];
-        // In f32 a state leaves a thread no registers for a loop, nor do features of two parts.
-        let looped = s != Elem::F32 && p == 1;
-        let groups = if all && looped { (PROGRAMS / (b * h).max(1)).clamp(1, m.max(1)) } else { m };
-        // States that a forward summed in 16 bits get their gradients by matrix instructions too.
-        let split = saved.weights.projection.as_ref().filter(|_| !all && s != Elem::F32);
-        let (e, terms) = if split.is_some() { (s, 2) } else { (Elem::F32, 1) };
-        let mut grad_folded = buffers.take("grad folded of rows", e, &[terms, b, h, groups, p, d, d])?;
-        let mut grad_sums = buffers.take("grad sums of rows", Elem::F32, &[b, h, groups, p, d])?;
-        let mut consts = self.linear_consts(q.elem(), d);
-        consts.extend([
-            elem("S", s),
-            elem("E", e),
-            size("BQ", saved.state_blocks.q),
-            size("SUB", ROWS.min(saved.state_blocks.q)),
-            switch("LOOP", looped),
-            size("TERMS", terms),
-        ]);
-        let w = self.phi_weight(buffers, h, d, &saved.weights)?;
-        let args = [
-            read(q),
-            read(grad_out),
-            read(&w),
-            read(delta_linear),
-            read(rden),
-            write(&mut grad_folded),
-            write(&mut grad_sums),
-        ];
-        let warps = (looped && d > 64).then_some(WARPS);
-        run_in_warps(&self.device, warps, &sla_backward::sla_bwd_state, &consts, &args)?;
-        drop(args);
-        let columns = saved.state_mask.transpose(2, 3)?;
-        let rows = grad_sums;
-        let grad_sums = self.gather_states(buffers, "grad sums", &rows, &columns)?;
-        buffers.give("grad sums of rows", rows);
-        // The first term alone is as exact as the state that it is multiplied by.
-        let high = grad_folded.slice(0, 0..1)?.reshape(&[b, h, groups, p, d, d])?;
-        if let Some(projection) = split {
-            let grad_h = self.weighted_state_grads(buffers, &grad_folded, &saved.state_mask, projection)?;
-            let projection = self.weight_grad(buffers, &high, &saved.linear.state)?;
-            drop(high);
-            buffers.give("grad folded of rows", grad_folded);
-            return Ok((grad_h, grad_sums, projection));
-        }
-        let summed = if all {
-            let total = self.gather_states(buffers, "grad folded", &high, &columns)?;
-            drop(high);
-            total
-        } else {
-            high
-        };
-        let projection = self.weight_grad(buffers, &summed, &saved.linear.state)?;
-        let exact = if s == Elem::F32 { "grad state" } else { "exact grad state" };
-        let name = if all { exact } else { "grad state of rows" };
-        let folded = self.fold(buffers, name, &summed, &saved.weights, true, Elem::F32)?;
-        buffers.give("grad folded", summed);
-        buffers.give("grad folded of rows", grad_folded);
-        let grad_h = if all {
-            folded
-        } else {
-            let gathered = self.gather_states(buffers, exact, &folded, &columns)?;
-            buffers.give(name, folded);
-            gathered
-        };
-        let (n, count) = (grad_h.shape()[2], grad_h.count() / (d * d));
-        if s == Elem::F32 {
-            return Ok((grad_h.reshape(&[b, h, n, p * d, d])?, grad_sums, projection));
-        }
-        let mut terms = buffers.take("grad state", s, &[count, d, 2 * d])?;
-        let flat = grad_h.reshape(&[count, d, d])?;
-        let args = [read(&flat), write(&mut terms)];
-        run(&self.device, &projection::split_state, &[elem("S", s), size("D", d)], &args)?;
-        drop(args);
-        drop(flat);
-        buffers.give(exact, grad_h);
-        Ok((terms.reshape(&[b, h, n, p * d, 2 * d])?, grad_sums, projection))
-    }
-
-    /// `Σ dH'ᵀ H` over every state.
-    fn weight_grad(
-        &self,
-        buffers: &mut Buffers,
-        grad_folded: &DynTensor,
-        state: &DynTensor,
-    ) -> Result<DynTensor, RuntimeError> {
-        let d = state.shape()[state.shape().len() - 1];
-        let count = state.count() / (d * d);
-        let groups = count.min(PROGRAMS / 2);
-        let mut partial = buffers.take("projection of groups", Elem::F32, &[groups, d, d])?;
-        let (grad, state) = (grad_folded.reshape(&[count, d, d])?, state.reshape(&[count, d, d])?);
-        // In f32 in parts of 32 rows, which fit shared memory everywhere.
-        let halves = grad.elem() == state.elem() && state.elem() != Elem::F32;
-        let (m, rows) = if halves { (state.elem(), d) } else { (Elem::F32, 32) };
-        let consts =
-            [elem("E", grad.elem()), elem("F", state.elem()), elem("M", m), size("D", d), size("ROWS", rows)];
-        let args = [read(&grad), read(&state), write(&mut partial)];
-        run(&self.device, &projection::weight_grad, &consts, &args)?;
-        drop(args);
-        let sum = self.total(buffers, "grad projection", &partial.reshape(&[1, groups, d * d])?)?;
-        buffers.give("projection of groups", partial);
-        Ok(sum.reshape(&[d, d])?)
     }
 }

@@ -6,7 +6,7 @@ use super::linear::LinearState;
 use super::run::{elem, float, read, run, size, switch, write};
 use super::shapes::{rank_4, same};
 use super::{Lists, Sla, Weights, Workspace};
-use crate::attention::config::Scope;
+use crate::attention::config::{FeatureMap, Scope};
 use crate::kernels::sla_forward;
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
@@ -224,6 +224,7 @@ impl Sla {
         states: Tiles,
     ) -> Vec<(&'static str, Const)> {
         let mut consts = self.linear_consts(t, d);
+        let linear = self.config.scope() != Scope::None;
         consts.extend([
             elem("S", s),
             size("BQ", tiles.q),
@@ -231,7 +232,9 @@ impl Sla {
             size("BK", tiles.k),
             size("RQ", states.q / tiles.q),
             size("RK", states.k / tiles.k),
-            switch("LINEAR", self.config.scope() != Scope::None),
+            switch("LINEAR", linear),
+            // What gradients of states in halves are made from.
+            switch("SHIFTED", linear && s != Elem::F32 && self.config.phi() == FeatureMap::Softmax),
         ]);
         consts
     }

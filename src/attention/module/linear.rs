@@ -2,10 +2,11 @@
 
 use super::blocks::{FEW_KEYS, rows};
 use super::buffers::Buffers;
-use super::run::{elem, read, run, run_in_warps, size, switch, write};
+use super::run::{elem, read, run, run_with, size, switch, write};
 use super::{Sla, Weights};
 use crate::attention::config::Scope;
 use crate::kernels::{linear_state, mask_product, projection, totals};
+use sla_codegen::Options;
 use sla_dsl::ir::Elem;
 use sla_runtime::{DynTensor, RuntimeError};
 
@@ -82,7 +83,8 @@ impl Sla {
         let args = [read(k), read(v), read(w), write(&mut pooled), write(&mut state), write(&mut sums)];
         // Products of f32, and of more rows, work on more registers than four warps have.
         let warps = (k.elem() != Elem::F32 && p == 1 && d > 64 && bk <= 64).then_some(WARPS);
-        run_in_warps(&self.device, warps, &linear_state::linear_state, &consts, &args)?;
+        let options = Options { warps, ..self.device.options() };
+        run_with(&self.device, &options, &linear_state::linear_state, &consts, &args)?;
         drop(args);
         Ok(KeyStates { pooled, state, sums })
     }
@@ -151,7 +153,7 @@ impl Sla {
     }
 
     /// What products of states in 16 bits with a mask take beside them: the mask as a 0/1 matrix, and the projection in their type.
-    fn product_operands(
+    pub(super) fn product_operands(
         &self,
         buffers: &mut Buffers,
         s: Elem,
@@ -175,44 +177,24 @@ impl Sla {
         Ok((weights, matrix))
     }
 
-    /// The gradients of single blocks' states, as two terms each `[B, H, N, P D, 2 D]`, from those of the states that rows of the `mask` saw
-    /// `[2, B, H, M, P, D, D]`, from before the projection.
-    pub(super) fn weighted_state_grads(
-        &self,
-        buffers: &mut Buffers,
-        grads: &DynTensor,
-        mask: &DynTensor,
-        projection: &DynTensor,
-    ) -> Result<DynTensor, RuntimeError> {
-        let [b, h, m, p, d] = [1, 2, 3, 4, 5].map(|axis| grads.shape()[axis]);
-        let (n, s) = (mask.shape()[3], grads.elem());
-        let (weights, matrix) = self.product_operands(buffers, s, mask, projection)?;
-        let mut out = buffers.take("grad state", s, &[b * h, n, p * d, 2, d])?;
-        let consts = [
-            elem("S", s),
-            size("BM", 128),
-            size("BN", 64),
-            size("BC", d.min(64)),
-            size("D", d),
-            size("P", p),
-        ];
-        let flat_weights = weights.reshape(&[b * h, m, weights.shape()[3]])?;
-        let flat = grads.reshape(&[2 * b * h, m, p * d * d])?;
-        let args = [read(&flat_weights), read(&flat), read(&matrix), write(&mut out)];
-        run(&self.device, &mask_product::weighted_state_grads, &consts, &args)?;
-        drop(args);
-        drop(flat_weights);
-        buffers.give("mask weights", weights);
-        buffers.give("rounded projection", matrix);
-        Ok(out.reshape(&[b, h, n, p * d, 2 * d])?)
-    }
-
     /// Sums per-block states `[B, H, N, P, …]` over all blocks (scope `all`, giving `[B, H, 1, P, …]`), or over the blocks that each
     /// row of `mask` gives to the linear branch (`[B, H, M, P, …]`). A mask with its axes exchanged sums over rows for each column.
     pub(super) fn gather_states(
         &self,
         buffers: &mut Buffers,
         name: &'static str,
+        x: &DynTensor,
+        mask: &DynTensor,
+    ) -> Result<DynTensor, RuntimeError> {
+        self.gather_onto(buffers, name, None, x, mask)
+    }
+
+    /// The same, added to what rows start with, if they do. Where all blocks are summed they do not.
+    pub(super) fn gather_onto(
+        &self,
+        buffers: &mut Buffers,
+        name: &'static str,
+        start: Option<&DynTensor>,
         x: &DynTensor,
         mask: &DynTensor,
     ) -> Result<DynTensor, RuntimeError> {
@@ -228,9 +210,13 @@ impl Sla {
         shape[2] = m;
         let mut out = buffers.take(name, Elem::F32, &[b, h, m, width])?;
         let complement = self.config.scope() == Scope::Complement;
-        let consts = [size("BM", 64), size("BN", 64), size("BX", 64), switch("COMPLEMENT", complement)];
+        let add = switch("ADD", start.is_some());
+        let consts = [size("BM", 64), size("BN", 64), size("BX", 64), switch("COMPLEMENT", complement), add];
         let flat = x.reshape(&[b, h, n, width])?;
-        run(&self.device, &mask_product::mask_product, &consts, &[read(mask), read(&flat), write(&mut out)])?;
+        let start = start.map_or_else(|| Ok(flat.clone()), |start| start.reshape(&[b, h, m, width]))?;
+        let args = [read(mask), read(&flat), read(&start), write(&mut out)];
+        run(&self.device, &mask_product::mask_product, &consts, &args)?;
+        drop(args);
         Ok(out.reshape(&shape)?)
     }
 

@@ -14,6 +14,7 @@ mod linear;
 mod operator;
 mod run;
 mod shapes;
+mod state_grads;
 mod workspace;
 
 pub use backward::Grads;

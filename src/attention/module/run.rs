@@ -18,16 +18,15 @@ pub(super) fn run(
     pick::launch(device, kernel, &chosen(kernel, consts), args)
 }
 
-/// The same with so many warps a program on a GPU's baseline, if it says so.
-pub(super) fn run_in_warps(
+/// The same with options of its own, and no record.
+pub(super) fn run_with(
     device: &Device,
-    warps: Option<u32>,
+    options: &Options,
     kernel: &'static KernelDef,
     consts: &[(&'static str, Const)],
     args: &[Arg<'_>],
 ) -> Result<(), RuntimeError> {
-    let options = Options { warps, ..device.options() };
-    device.launch_with(kernel, &chosen(kernel, consts), args, &options)
+    device.launch_with(kernel, &chosen(kernel, consts), args, options)
 }
 
 fn chosen(kernel: &'static KernelDef, consts: &[(&'static str, Const)]) -> Consts {
