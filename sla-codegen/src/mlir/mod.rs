@@ -22,11 +22,17 @@ use melior::utility::{
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Conversions to the LLVM dialect, in an order in which each finds what it needs already lowered. Passes that find nothing to do cost
-/// little, so one list serves the host and the GPU.
+/// Conversions to the LLVM dialect, in an order in which each finds what it needs already lowered.
 const PIPELINE: &str = "builtin.module(convert-vector-to-scf,convert-scf-to-cf,convert-vector-to-llvm,\
     expand-strided-metadata,lower-affine,finalize-memref-to-llvm,convert-math-to-llvm,convert-arith-to-llvm,\
     convert-index-to-llvm,convert-func-to-llvm,convert-cf-to-llvm,convert-nvvm-to-llvm,reconcile-unrealized-casts)";
+
+/// The same for texts without ops of [`DIALECTS`], as those for GPUs are: passes that find nothing to do took as long as the others together.
+const SHORT_PIPELINE: &str = "builtin.module(convert-scf-to-cf,convert-arith-to-llvm,convert-cf-to-llvm,convert-nvvm-to-llvm,\
+    reconcile-unrealized-casts)";
+
+/// What only the longer pipeline lowers.
+const DIALECTS: [&str; 6] = [" vector.", " memref.", " affine.", " math.", " index.", " func."];
 
 /// Puts the places of ops where LLVM looks for them. Of what a debugger needs, only lines are kept, for the instructions are not to change.
 const PLACES: &str = ",ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly})";
@@ -45,8 +51,8 @@ pub fn lower_to_llvm<'s>(
     let registry = DialectRegistry::new();
     register_all_dialects(&registry);
     let context = Context::new_with_registry(&registry, false);
+    // Dialects are loaded when the text names them, or a pass does.
     register_all_llvm_translations(&context);
-    context.load_all_available_dialects();
 
     let said = Rc::new(RefCell::new(Vec::<String>::new()));
     let sink = Rc::clone(&said);
@@ -68,8 +74,10 @@ pub fn lower_to_llvm<'s>(
     let passes = PassManager::new(&context);
     passes.enable_verifier(cfg!(debug_assertions));
     let places = text.contains(" loc(\"");
+    let short = !DIALECTS.iter().any(|dialect| text.contains(dialect));
+    let pipeline = if short { SHORT_PIPELINE } else { PIPELINE };
     let pipeline =
-        if places { PIPELINE.trim_end_matches(')').to_string() + PLACES } else { PIPELINE.to_string() };
+        if places { pipeline.trim_end_matches(')').to_string() + PLACES } else { pipeline.to_string() };
     parse_pass_pipeline(passes.as_operation_pass_manager(), &pipeline)
         .map_err(|e| failed(Stage::Mlir, &e.to_string()))?;
     passes.run(&mut module).map_err(|_| failed(Stage::Mlir, "MLIR does not lower"))?;

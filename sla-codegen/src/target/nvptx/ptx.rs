@@ -39,9 +39,11 @@ pub fn assembly(
         .ok_or_else(|| failed(format!("LLVM has no machine for {}", arch.name())))?;
     module.set_triple(&triple);
     module.set_data_layout(&machine.get_target_data().get_data_layout());
-    module
-        .run_passes("default<O3>", &machine, PassBuilderOptions::create())
-        .map_err(|e| failed(e.to_string()))?;
+    // A GPU's threads have no vectors for these passes to make.
+    let passes = PassBuilderOptions::create();
+    passes.set_loop_vectorization(false);
+    passes.set_loop_slp_vectorization(false);
+    module.run_passes("default<O3>", &machine, passes).map_err(|e| failed(e.to_string()))?;
     optimised(&module);
     let buffer =
         machine.write_to_memory_buffer(&module, FileType::Assembly).map_err(|e| failed(e.to_string()))?;
