@@ -1,4 +1,5 @@
-//! Reductions: among a thread's registers, then among lanes by shuffles, then among warps through shared memory.
+//! Reductions: among a thread's registers, then among lanes by shuffles (integers of a whole warp by one instruction), then among warps through shared
+//! memory.
 
 use super::{Lower, register};
 use crate::target::nvptx::text::{Ssa, Ty};
@@ -37,8 +38,10 @@ impl Lower<'_> {
             }
             results.push(group[0]);
         }
-        for bit in 0..5 {
-            if layout.bits[bit][axis] != 0 {
+        if elem == Elem::I32 && layout.bits[..5].iter().all(|bit| bit[axis] != 0) {
+            results = results.into_iter().map(|v| self.reduce_warp(code, v)).collect();
+        } else {
+            for bit in (0..5).filter(|&bit| layout.bits[bit][axis] != 0) {
                 for v in &mut results {
                     let other = self.shuffle(*v, 1 << bit, ty);
                     *v = self.one(code, elem, None, &[*v, other]);
@@ -89,6 +92,17 @@ impl Lower<'_> {
         }
         let all = self.t.i32(-1);
         self.t.def(format_args!("nvvm.vote.sync any {all}, {} -> i1", regs[0]))
+    }
+
+    /// An integer of each lane, over all lanes of the warp, in one instruction. All of them are here, as for a shuffle.
+    fn reduce_warp(&mut self, code: OpCode, v: Ssa) -> Ssa {
+        let kind = match code {
+            OpCode::ReduceMin => "min",
+            OpCode::ReduceMax => "max",
+            _ => "add",
+        };
+        let all = self.t.i32(-1);
+        self.t.def(format_args!("nvvm.redux.sync {kind} {v}, {all} : i32 -> i32"))
     }
 
     fn shuffle(&mut self, v: Ssa, distance: i64, ty: Ty) -> Ssa {
