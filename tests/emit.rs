@@ -175,7 +175,10 @@ fn unknown_names_are_refused_with_the_known_ones() {
     refuses(&["matmul", "--stage", "ptxx"], &["unknown stage `ptxx`", "tile, sched", "did you mean `ptx`?"]);
     refuses(&["matmul", "--target", "sm_90"], &["unknown target `sm_90`", "did you mean `sm_90a`?"]);
     refuses(&["matmul", "--set", "BX=1"], &["matmul has no constant `BX`", "T, BM, BN, BK", "did you mean"]);
-    refuses(&["mask_lists", "--set", "B=1"], &["mask_lists has no constant `B`; its constants are R, W"]);
+    refuses(
+        &["mask_lists", "--set", "B=1"],
+        &["mask_lists has no constant `B`; its constants are T, S, R, W"],
+    );
 }
 
 #[test]

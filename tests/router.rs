@@ -1,7 +1,9 @@
 //! The router's selection and lists, against a sort.
 
 use sla::Device;
-use sla::kernels::{mask_lists::mask_lists, router::select_blocks};
+use sla::attention::Config;
+use sla::attention::module::{Lists, Sla};
+use sla::kernels::router::select_blocks;
 use sla_dsl::ir::{Elem, Scalar};
 use sla_dsl::lang::{Const, Consts};
 use sla_dsl::launch::{Arg, Launcher};
@@ -41,6 +43,7 @@ fn width(n: usize) -> [(&'static str, Const); 2] {
     [("R", Const::Int((4096 / width).clamp(1, 8) as i64)), ("W", Const::Int(width as i64))]
 }
 
+/// Classes, and the list of each row.
 fn select(
     device: &Device,
     scores: &[f32],
@@ -48,11 +51,13 @@ fn select(
     n: usize,
     critical: usize,
     negligible: usize,
-) -> Vec<i8> {
+) -> (Vec<i8>, Vec<Vec<i32>>) {
     let shape = [1, 1, rows, n];
     let scores: DynTensor = Tensor::<f32>::from_vec(device, &shape, scores).unwrap().into();
     let forced = DynTensor::zeros(device, Elem::I8, &shape).unwrap();
     let mut mask = DynTensor::zeros(device, Elem::I8, &shape).unwrap();
+    let mut index = DynTensor::zeros(device, Elem::I32, &shape).unwrap();
+    let mut count = DynTensor::zeros(device, Elem::I32, &shape[..3]).unwrap();
     let [r, w] = width(n);
     let consts = Consts::new(&[r, w, ("LOW", Const::Bool(negligible > 0)), ("FORCED", Const::Bool(false))]);
     let bits = scores.bits(Elem::I32).unwrap();
@@ -60,12 +65,17 @@ fn select(
         Arg::Tensor(bits.lend()),
         Arg::Tensor(forced.lend()),
         Arg::Tensor(mask.lend_mut()),
+        Arg::Tensor(index.lend_mut()),
+        Arg::Tensor(count.lend_mut()),
         Arg::Scalar(Scalar::Int(critical as i64)),
         Arg::Scalar(Scalar::Int(negligible as i64)),
     ];
     device.launch(&select_blocks, &consts, &args).unwrap();
     drop(args);
-    mask.to_bytes().unwrap().into_iter().map(|b| b as i8).collect()
+    let index = index.typed::<i32>().unwrap().to_vec().unwrap();
+    let count = count.typed::<i32>().unwrap().to_vec().unwrap();
+    let lists = index.chunks(n).zip(count).map(|(row, count)| row[..count as usize].to_vec());
+    (mask.to_bytes().unwrap().into_iter().map(|b| b as i8).collect(), lists.collect())
 }
 
 #[test]
@@ -74,13 +84,12 @@ fn the_selection_is_that_of_a_stable_sort() {
         for (rows, n) in [(4, 1), (9, 5), (8, 64), (5, 100), (4, 513), (4, 1000)] {
             let scores = scores(rows, n);
             for (critical, negligible) in [(1, 0), (n / 3, n / 2), (n, 0), (0, n), (n / 2, n - n / 2)] {
-                let found = select(&device, &scores, rows, n, critical, negligible);
-                for (row, found) in scores.chunks(n).zip(found.chunks(n)) {
-                    assert_eq!(
-                        found,
-                        sorted(row, critical, negligible),
-                        "{device} {n} {critical} {negligible}"
-                    );
+                let (mask, lists) = select(&device, &scores, rows, n, critical, negligible);
+                for ((row, found), list) in scores.chunks(n).zip(mask.chunks(n)).zip(lists) {
+                    let needed = sorted(row, critical, negligible);
+                    assert_eq!(found, needed, "{device} {n} {critical} {negligible}");
+                    let listed: Vec<i32> = (0..n as i32).filter(|&j| needed[j as usize] == 1).collect();
+                    assert_eq!(list, listed, "{device} {n} {critical} {negligible}");
                 }
             }
         }
@@ -89,30 +98,29 @@ fn the_selection_is_that_of_a_stable_sort() {
 
 #[test]
 fn lists_hold_the_critical_columns_of_any_view_in_order() {
-    let (m, n) = (11, 70);
     let class = |i: usize, j: usize| match i {
         0 => 0,
         1 => 1,
         _ => [1, 0, -1, 0, 1][(i * 7 + j * j) % 5],
     };
-    let classes: Vec<i8> = (0..m * n).map(|at| class(at / n, at % n)).collect();
     for device in [Device::interp(), Device::cpu()] {
-        let mask: DynTensor = Tensor::<i8>::from_vec(&device, &[1, 1, m, n], &classes).unwrap().into();
-        for mask in [mask.clone(), mask.transpose(2, 3).unwrap()] {
-            let (rows, columns) = (mask.shape()[2], mask.shape()[3]);
-            let mut index = DynTensor::zeros(&device, Elem::I32, &[1, 1, rows, columns]).unwrap();
-            let mut count = DynTensor::zeros(&device, Elem::I32, &[1, 1, rows]).unwrap();
-            let args =
-                [Arg::Tensor(mask.lend()), Arg::Tensor(index.lend_mut()), Arg::Tensor(count.lend_mut())];
-            device.launch(&mask_lists, &Consts::new(&width(columns)), &args).unwrap();
-            drop(args);
-            let index = index.typed::<i32>().unwrap().to_vec().unwrap();
-            let count = count.typed::<i32>().unwrap().to_vec().unwrap();
-            for i in 0..rows {
-                let of = |j: usize| if rows == m { class(i, j) } else { class(j, i) };
-                let needed: Vec<i32> = (0..columns).filter(|&j| of(j) == 1).map(|j| j as i32).collect();
-                assert_eq!(count[i] as usize, needed.len(), "{device} row {i} of {rows}");
-                assert_eq!(index[i * columns..][..needed.len()], needed, "{device} row {i} of {rows}");
+        // Rows of one view, or both, can be read four at a time.
+        for (m, n) in [(11, 70), (11, 72), (12, 68)] {
+            let classes: Vec<i8> = (0..m * n).map(|at| class(at / n, at % n)).collect();
+            let mask: DynTensor = Tensor::<i8>::from_vec(&device, &[1, 1, m, n], &classes).unwrap().into();
+            let sla = Sla::new(&device, Config::default());
+            for (turned, mask) in [(false, mask.clone()), (true, mask.transpose(2, 3).unwrap())] {
+                let (rows, columns) = (mask.shape()[2], mask.shape()[3]);
+                let Lists { index, count } = sla.lists(&mask).unwrap();
+                assert_eq!(index.shape(), mask.shape());
+                let index = index.typed::<i32>().unwrap().to_vec().unwrap();
+                let count = count.typed::<i32>().unwrap().to_vec().unwrap();
+                for i in 0..rows {
+                    let of = |j: usize| if turned { class(j, i) } else { class(i, j) };
+                    let needed: Vec<i32> = (0..columns).filter(|&j| of(j) == 1).map(|j| j as i32).collect();
+                    assert_eq!(count[i] as usize, needed.len(), "{device} row {i} of {rows}");
+                    assert_eq!(index[i * columns..][..needed.len()], needed, "{device} row {i} of {rows}");
+                }
             }
         }
     }

@@ -19,6 +19,7 @@
 //! | `x.cast::<f32>()` | another element type |
 //! | `zeros::<f32>([M, N])`, `full::<f32>([M, N], v)`, `iota([M, N], axis)` | new tiles; `iota` counts in i32 |
 //! | `x.t()`, `x.reshape([..])`, `x.broadcast([..])`, `x.unsqueeze(axis)`, `x.squeeze(axis)` | shapes |
+//! | `x.pack(keep)` | the elements of each row (along the last axis) where `keep` holds, from the row's start on; zeros behind them |
 //! | `t.at(i, j)` | fixes the leading axes |
 //! | `t.block::<N>(i)`, `t.block::<M, N>(i, j)` | block `i` along the next axes; ragged at the end if the block does not divide the size |
 //! | `t.window::<N>(start)` | as `block`, from any element |

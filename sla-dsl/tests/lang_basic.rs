@@ -177,6 +177,26 @@ fn shapes_follow_numpy() {
     }
 }
 
+/// What is kept of each row, of elements and of their columns.
+#[kernel(dims(), grid(i in 1))]
+fn kept(x: &Tensor<i32, { [3, 4] }>, out: &mut Tensor<i32, { [2, 3, 4] }>, line: &mut Tensor<f32, { [4] }>) {
+    let x = x.load();
+    out.at(i).store(x.pack(x > 1));
+    out.at(1).store(iota([1, 4], 1).pack(x > 1));
+    let row = full::<f32>([4], 2.5);
+    line.store(row.pack(iota([4], 0) % 2 == 1));
+}
+
+#[test]
+fn packing_keeps_the_order_of_a_row_and_ends_in_zeros() {
+    let x = Host::new(&[3, 4], |i| [5, 0, 2, 7, 1, 1, 0, 1, 2, 3, 4, 5][i]);
+    let (mut out, mut line) = (Host::new(&[2, 3, 4], |_| 9), Host::new(&[4], |_| 9.0));
+    kept::launch(&Interpreter, &x, &mut out, &mut line).unwrap();
+    assert_eq!(out.data[..12], [5, 2, 7, 0, 0, 0, 0, 0, 2, 3, 4, 5]);
+    assert_eq!(out.data[12..], [0, 2, 3, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+    assert_eq!(line.data, [2.5, 2.5, 0.0, 0.0]);
+}
+
 /// Histogram: many programs add to one place.
 #[kernel(dims(N, K), grid(i in N))]
 fn histogram(x: &Tensor<i32, { [N] }>, count: &mut Tensor<i32, { [K] }>) {

@@ -10,7 +10,7 @@ use sla_runtime::{Device, DynTensor, RuntimeError};
 
 use super::case::{Call, Pass};
 use super::shape::Shape;
-use crate::attention::module::{Forward, Lists, Operands, Sla, Weights, Workspace};
+use crate::attention::module::{Forward, Lists, Operands, Routed, Sla, Weights, Workspace};
 use crate::attention::random::Random;
 
 /// Tensors by name.
@@ -109,9 +109,9 @@ impl Whole {
         let [q, k, v] = ["q", "k", "v"].map(|name| &tensors[name]);
         self.made = match (self.call, &self.saved) {
             (Call::Router, _) => {
-                let mask = self.sla.route(q, k)?;
-                let lists = [self.sla.lists(&mask)?, self.sla.lists(&mask.transpose(2, 3)?)?];
-                Made::Routed(mask, Box::new(lists))
+                let Routed { mask, lists } = self.sla.route(q, k)?;
+                let columns = self.sla.lists(&mask.transpose(2, 3)?)?;
+                Made::Routed(mask, Box::new([lists, columns]))
             }
             (_, Some(saved)) if self.pass == Pass::Bwd => {
                 self.sla.backward_in(&mut self.workspace, q, k, v, saved, &tensors["grad"])?;

@@ -172,7 +172,7 @@ impl<'a> Study<'a> {
         let (sla, Tensors { q, k, v }) = (self.operator(method), &self.fitted.tensors);
         let mask = match self.unrouted(method, &self.fitted)? {
             Some(mask) => mask,
-            None => sla.route(q, k)?,
+            None => sla.route(q, k)?.mask,
         };
         let (columns, classes) = (mask.shape()[3], mask.to_bytes()?);
         let row = |&block: &usize| &classes[block * columns..(block + 1) * columns];

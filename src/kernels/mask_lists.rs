@@ -4,27 +4,22 @@
 
 use sla_dsl::prelude::*;
 
-/// `index[b, h, i, ..count[b, h, i]]` are the columns `j` with `mask[b, h, i, j] == 1`, ascending. What lies behind them is not defined.
+/// `index[b, h, s, i, ..count[b, h, s, i]]` are the columns `j` at which the class of row `S i + s` is 1, ascending. Zeros lie behind them.
 ///
-/// A program takes `R` whole rows, of at most `W` columns: each step finds the next column of every row.
-#[kernel(dims(B, H, M, N), require(N <= W), grid(i in M.div_ceil(R), h in H, b in B))]
-pub fn mask_lists<const R: usize, const W: usize>(
-    mask: &Tensor<i8, { [B, H, M, N] }>,
-    index: &mut Tensor<i32, { [B, H, M, N] }>,
-    count: &mut Tensor<i32, { [B, H, M] }>,
+/// A number of `mask` holds the classes of `S` rows, a byte each from the lowest on: where rows of a mask are neighbours in memory, as those of a transposed
+/// one, a thread reads four at once. A program takes `R` whole rows of `mask`, of at most `W` columns.
+#[kernel(dims(B, H, M, N), require(N <= W, S <= 4), grid(i in M.div_ceil(R), h in H, b in B))]
+pub fn mask_lists<T: Element, const S: usize, const R: usize, const W: usize>(
+    mask: &Tensor<T, { [B, H, M, N] }>,
+    index: &mut Tensor<i32, { [B, H, S, M, N] }>,
+    count: &mut Tensor<i32, { [B, H, S, M] }>,
 ) {
     // What lies past the end of a row reads 0.
-    let critical = mask.at(b, h).block::<R, W>(i, 0).load().cast::<i32>() == 1;
-    count.at(b, h).block::<R>(i).store(select(critical, 1, 0).sum(1).squeeze(1));
-    let mut most = 0;
-    for r in i * R..((i + 1) * R).min(M) {
-        most = most.max(count.at(b, h, r).load());
-    }
-    let mut left = select(critical, iota([1, W], 1), W);
-    for n in 0..most {
-        let next = left.min(1);
-        index.at(b, h).block::<R, 1>(i, n).store(next);
-        left = select(left == next, W, left);
+    let classes = mask.at(b, h).block::<R, W>(i, 0).load().cast::<i32>();
+    for s in unroll(0..S) {
+        let critical = ((classes >> (8 * s)) & 255) == 1;
+        count.at(b, h, s).block::<R>(i).store(select(critical, 1, 0).sum(1).squeeze(1));
+        index.at(b, h, s).block::<R, W>(i, 0).store(iota([1, W], 1).pack(critical));
     }
 }
 

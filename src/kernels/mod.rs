@@ -62,12 +62,19 @@ pub const ALL: &[Entry] = &[
     Entry { def: &fused_backward::sparse_bwd_fused, defaults: &[T, BQ, SUB, BK, D] },
     Entry { def: &block_sparse::sparse_fwd, defaults: &[T, BQ, BK, D] },
     Entry { def: &router::pool_blocks, defaults: &[T, ("BLOCK", Const::Int(64)), D] },
+    Entry {
+        def: &router::pool_queries_and_keys,
+        defaults: &[T, ("BQ", Const::Int(128)), ("BK", Const::Int(64)), D],
+    },
     Entry { def: &router::block_scores, defaults: &[("TILE", Const::Int(64)), D] },
     Entry {
         def: &router::select_blocks,
         defaults: &[R, ("W", Const::Int(512)), ("LOW", Const::Bool(true)), ("FORCED", Const::Bool(false))],
     },
-    Entry { def: &mask_lists::mask_lists, defaults: &[R, ("W", Const::Int(512))] },
+    Entry {
+        def: &mask_lists::mask_lists,
+        defaults: &[("T", Const::Elem(Elem::I32)), ("S", Const::Int(4)), R, ("W", Const::Int(256))],
+    },
     Entry { def: &mask_lists::refine_mask, defaults: &[("RQ", Const::Int(2)), ("RK", Const::Int(1))] },
     Entry { def: &linear_state::linear_state, defaults: &[T, S, BK, D, PHI, P] },
     Entry {

@@ -43,6 +43,24 @@ fn reductions<const M: usize, const N: usize>(
     counts.at(p, 1).block::<N>(0).store(n.max(0).squeeze(0));
 }
 
+/// What is kept of each row: words, halves, bytes, and a row of rank 1.
+#[kernel(dims(L), grid(p in L.div_ceil(M)))]
+fn packs<const M: usize, const N: usize>(
+    x: &Tensor<i32, { [L, N] }>,
+    words: &mut Tensor<i32, { [L, N] }>,
+    halves: &mut Tensor<bf16, { [L, N] }>,
+    bytes: &mut Tensor<i8, { [L, N] }>,
+    line: &mut Tensor<i32, { [L.div_ceil(M), N] }>,
+) {
+    let v = x.block::<M>(p).load();
+    let keep = v % 3 == 0;
+    words.block::<M>(p).store(iota([1, N], 1).pack(keep));
+    halves.block::<M>(p).store(v.cast::<f32>().cast::<bf16>().pack(keep));
+    bytes.block::<M>(p).store(v.cast::<i8>().pack(!keep));
+    let sums = v.sum(0).reshape([N]);
+    line.at(p).block::<N>(0).store(sums.pack(sums % 2 == 0));
+}
+
 /// Reshapes and transpositions, of floats and of halves.
 #[kernel(dims(L), grid(p in L))]
 fn shapes<const M: usize, const N: usize>(
@@ -172,6 +190,13 @@ pub fn cases() -> Vec<Case> {
         (reductions::<3, 5>::consts(), 9, "reductions_3x5"),
     ] {
         all.push(Case::new(name, &reductions, c, &[l], &[Random, Below(100), Zero, Zero, Zero]));
+    }
+    for (c, l, name) in [
+        (packs::<8, 512>::consts(), 16, "packs_8x512"),
+        (packs::<1, 2048>::consts(), 3, "packs_1x2048"),
+        (packs::<3, 100>::consts(), 9, "packs_3x100"),
+    ] {
+        all.push(Case::new(name, &packs, c, &[l], &[Below(100), Zero, Zero, Zero, Zero]));
     }
     for (c, name) in
         [(shapes::<32, 64>::consts(), "shapes_32x64"), (shapes::<16, 4>::consts(), "shapes_16x4")]

@@ -64,7 +64,7 @@ impl Soup<'_> {
     }
 
     fn op(&mut self, pool: &[Item]) -> Option<Item> {
-        match self.rng.below(17) {
+        match self.rng.below(18) {
             0 | 1 => self.float_unary(pool),
             2..=4 => self.float_binary(pool),
             5 => self.int_binary(pool),
@@ -75,6 +75,7 @@ impl Soup<'_> {
             12 => self.reshape(pool),
             13 | 14 => self.dot(pool),
             15 => self.masked_softmax(pool),
+            16 => self.pack(pool),
             _ => self.leaf(),
         }
     }
@@ -289,6 +290,15 @@ impl Soup<'_> {
         let v = self.b.unary(OpCode::Exp2, self.b.binary(OpCode::Sub, masked, max, loc), loc);
         // The slope of `2^y` is below 1 for y up to 0.
         Some(Item { v, bound: x.bound.add(x.bound).through(1.0, 1.0), ..x })
+    }
+
+    fn pack(&mut self, pool: &[Item]) -> Option<Item> {
+        let x = self.pick(pool, |i| !i.shape.is_empty())?;
+        let fits =
+            |i: &Item| i.elem == Elem::Bool && !i.shape.is_empty() && joint(&x.shape, &i.shape).is_some();
+        let keep = self.pick(pool, fits)?;
+        let shape = joint(&x.shape, &keep.shape)?;
+        Some(Item { v: self.b.pack(x.v, keep.v, self.loc()), shape, ..x })
     }
 
     fn reshape(&mut self, pool: &[Item]) -> Option<Item> {

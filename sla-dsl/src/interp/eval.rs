@@ -53,6 +53,7 @@ pub fn eval(op: &Op, operands: &[&Type], result: &Type, args: &[&Data]) -> Resul
         }
         Class::Broadcast => matrix::broadcast(arg(0)?, ty(0)?, result),
         Class::Reduce => matrix::reduce(op.code, op.int("axis"), arg(0)?, ty(0)?),
+        Class::Pack => matrix::pack(arg(0)?, arg(1)?.bools()?, ty(0)?),
         Class::Reshape => Ok(arg(0)?.clone()),
         Class::Transpose => matrix::transpose(arg(0)?, ty(0)?),
         Class::Dot => {

@@ -47,6 +47,27 @@ pub fn transpose(x: &Data, ty: &Type) -> Result<Data, EvalError> {
     Ok(x.gather((0..n).flat_map(|j| (0..m).map(move |i| i * n + j))))
 }
 
+/// The elements of each row that are kept, in order, and zeros behind them.
+pub fn pack(x: &Data, keep: &[bool], ty: &Type) -> Result<Data, EvalError> {
+    fn rows<T: Copy + Default>(x: &[T], keep: &[bool], n: usize) -> Vec<T> {
+        let mut out = vec![T::default(); x.len()];
+        for ((x, keep), out) in x.chunks(n).zip(keep.chunks(n)).zip(out.chunks_mut(n)) {
+            let kept = x.iter().zip(keep).filter(|(_, keep)| **keep);
+            out.iter_mut().zip(kept).for_each(|(o, (x, _))| *o = *x);
+        }
+        out
+    }
+    let (m, n) = rows_cols(ty)?;
+    if x.len() != m * n || keep.len() != m * n {
+        return Err(EvalError::Malformed);
+    }
+    Ok(match x {
+        Data::Float(v) => Data::Float(rows(v, keep, n)),
+        Data::Int(v) => Data::Int(rows(v, keep, n)),
+        Data::Bool(v) => Data::Bool(rows(v, keep, n)),
+    })
+}
+
 /// A reduction along an axis; float sums are accumulated in f64 and rounded once.
 pub fn reduce(code: OpCode, axis: Option<i64>, x: &Data, ty: &Type) -> Result<Data, EvalError> {
     let ((m, n), rows) = (rows_cols(ty)?, is_rows(axis, ty)?);

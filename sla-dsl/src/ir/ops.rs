@@ -32,6 +32,8 @@ pub enum Class {
     Reduce,
     /// One tile; same elements in row-major order, another shape.
     Reshape,
+    /// A tile and a `bool` tile of the same shape; the type of the first.
+    Pack,
     /// A rank-2 tile; axes exchanged.
     Transpose,
     /// `a`, `b` and optionally an `f32` accumulator, all rank 2; attributes `ta`, `tb`.
@@ -222,6 +224,8 @@ op_table! {
     ReduceMax = "reduce_max", Reduce, None, Tile;
     /// Smallest along `axis`, f32 or i32; NaN is passed over; `inf` when all are NaN.
     ReduceMin = "reduce_min", Reduce, None, Tile;
+    /// The elements of each row (along the last axis) whose condition holds, in order, from the row's start on; zeros behind them.
+    Pack = "pack", Pack, None, Tile;
     /// The same elements in row-major order under another shape.
     Reshape = "reshape", Reshape, None, Tile;
     /// Axes of a rank-2 tile exchanged.

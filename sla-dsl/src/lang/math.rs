@@ -145,6 +145,12 @@ pub fn dot_acc(cx: Cx<'_>, a: impl Operand, b: impl Operand, acc: impl Operand) 
     Val(cx.b.dot(a, b, Some(acc), cx.loc))
 }
 
+/// The elements of each row that are kept, from its start on, and zeros behind them.
+pub fn pack(cx: Cx<'_>, x: Val, keep: impl Operand) -> Val {
+    let keep = keep.opd().value(cx);
+    Val(cx.b.pack(x.0, keep, cx.loc))
+}
+
 /// A rank-2 tile with its axes exchanged.
 pub fn t(cx: Cx<'_>, x: Val) -> Val {
     Val(cx.b.transpose(x.0, cx.loc))

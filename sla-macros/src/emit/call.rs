@@ -55,6 +55,7 @@ const FUNCTIONS: &[(&str, Form, bool, bool)] = &[
     ("t", Form::Plain(1), false, true),
     ("unsqueeze", Form::Plain(2), false, true),
     ("squeeze", Form::Plain(2), false, true),
+    ("pack", Form::Plain(2), false, true),
     ("reshape", Form::Shape, false, true),
     ("broadcast", Form::Shape, false, true),
     ("zeros", Form::Make(0), true, false),

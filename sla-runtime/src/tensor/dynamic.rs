@@ -177,6 +177,15 @@ impl DynTensor {
         Ok(DynTensor { elem, ..self.clone() })
     }
 
+    /// A view of neighbours along the last axis as numbers of a wider type, the first of them in its lowest bits; `None` where they do not lie so: the axis is
+    /// not contiguous, or something is no multiple of their number.
+    pub fn words(&self, elem: Elem) -> Option<DynTensor> {
+        let count = elem.bytes() / self.elem.bytes();
+        let bools = self.elem == Elem::Bool || elem == Elem::Bool;
+        let layout = if bools || cfg!(target_endian = "big") { None } else { self.layout.words(count) };
+        layout.map(|layout| DynTensor { elem, ..self.view(layout) })
+    }
+
     fn view(&self, layout: Layout) -> DynTensor {
         DynTensor { elem: self.elem, layout, storage: self.storage.clone() }
     }

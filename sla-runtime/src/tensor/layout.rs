@@ -85,6 +85,22 @@ impl Layout {
         }
     }
 
+    /// So many neighbours along the last axis as one element.
+    pub fn words(&self, count: usize) -> Option<Layout> {
+        let (last, outer) = self.strides.split_last()?;
+        let columns = *self.shape.last()?;
+        let whole = |n: usize| count > 0 && n.is_multiple_of(count);
+        let even = outer.iter().all(|&stride| stride % count.max(1) as i64 == 0);
+        if !(*last == 1 && even && whole(columns) && whole(self.offset)) {
+            return None;
+        }
+        let mut l = self.clone();
+        l.offset /= count;
+        *l.shape.last_mut()? /= count;
+        outer.iter().zip(&mut l.strides).for_each(|(from, to)| *to = from / count as i64);
+        Some(l)
+    }
+
     fn axis(&self, axis: usize) -> Result<(), TensorError> {
         if axis < self.shape.len() {
             return Ok(());

@@ -71,6 +71,22 @@ fn element_types_are_checked() {
 }
 
 #[test]
+fn neighbours_are_read_as_wider_numbers() {
+    let bytes = Tensor::<i8>::from_vec(&Device::interp(), &[3, 8], &(0..24).collect::<Vec<i8>>()).unwrap();
+    let d: DynTensor = bytes.into();
+    let words = d.words(Elem::I32).unwrap();
+    assert_eq!(words.shape(), [3, 2]);
+    let first = i32::from_le_bytes([0, 1, 2, 3]);
+    let needed: Vec<i32> = (0..6).map(|n| first + n * 0x0404_0404).collect();
+    assert_eq!(words.typed::<i32>().unwrap().to_vec().unwrap(), needed);
+    let rows = d.slice(0, 1..3).unwrap().words(Elem::I32).unwrap();
+    assert_eq!(rows.typed::<i32>().unwrap().to_vec().unwrap(), needed[2..]);
+    assert!(d.slice(1, 2..6).unwrap().words(Elem::I32).is_none());
+    assert!(d.slice(1, 0..6).unwrap().words(Elem::I32).is_none());
+    assert!(d.transpose(0, 1).unwrap().words(Elem::I32).is_none());
+}
+
+#[test]
 fn bits_are_read_as_another_type_of_their_size() {
     let d = DynTensor::from(counting(&[2, 2]).transpose(0, 1).unwrap());
     let bits = d.bits(Elem::I32).unwrap().typed::<i32>().unwrap().to_vec().unwrap();

@@ -20,6 +20,24 @@ pub struct Lists {
     pub count: DynTensor,
 }
 
+/// What the router gives.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// `[B, H, M, N]` i8: 1 critical, 0 marginal, -1 negligible.
+    pub mask: DynTensor,
+    /// The critical blocks of each row of the mask.
+    pub lists: Lists,
+}
+
+/// Keys as the router takes them.
+#[derive(Clone, Copy)]
+pub(super) enum Keys<'a> {
+    /// `[B, H, Lk, D]`.
+    Tokens(&'a DynTensor),
+    /// The mean of each block, `[B, H, N, D]` f32.
+    Means(&'a DynTensor),
+}
+
 /// Rows and keys that one step of a kernel works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tiles {
@@ -37,60 +55,80 @@ const TILE: usize = 64;
 const ELEMENTS: usize = 4096;
 
 impl Sla {
-    /// The router's mask `[B, H, M, N]` i8 for `q` `[B, H, Lq, D]` and `k` `[B, H, Lk, D]`.
+    /// The router's mask for `q` `[B, H, Lq, D]` and `k` `[B, H, Lk, D]`, and the lists of its rows.
     ///
     /// # Errors
     /// What a launch reports.
-    pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<DynTensor, RuntimeError> {
+    pub fn route(&self, q: &DynTensor, k: &DynTensor) -> Result<Routed, RuntimeError> {
         rank_4(&[("q", q), ("k", k)])?;
-        let buffers = &mut Buffers::once(&self.device);
-        let keys = self.pool(buffers, "pooled keys", k, self.config.blocks().k())?;
-        self.route_in(buffers, q, &keys)
+        self.route_in(&mut Buffers::once(&self.device), ["index", "count"], q, Keys::Tokens(k))
     }
 
-    /// The mean of each block of tokens.
-    pub(super) fn pool(
-        &self,
-        buffers: &mut Buffers,
-        name: &'static str,
-        x: &DynTensor,
-        block: usize,
-    ) -> Result<DynTensor, RuntimeError> {
-        let [b, h, l, d] = [0, 1, 2, 3].map(|axis| x.shape()[axis]);
-        let mut pooled = buffers.take(name, Elem::F32, &[b, h, l.div_ceil(block), d])?;
-        let consts = [elem("T", x.elem()), size("BLOCK", block), size("D", d)];
-        run(&self.device, &router::pool_blocks, &consts, &[read(x), write(&mut pooled)])?;
-        Ok(pooled)
-    }
-
-    /// The mask for `q` and the means of key blocks.
+    /// The mask and its lists, in tensors of the names given.
     pub(super) fn route_in(
         &self,
         buffers: &mut Buffers,
+        [index, count]: [&'static str; 2],
         q: &DynTensor,
-        keys: &DynTensor,
-    ) -> Result<DynTensor, RuntimeError> {
-        let (b, h, d) = (q.shape()[0], q.shape()[1], q.shape()[3]);
-        let queries = self.pool(buffers, "pooled queries", q, self.config.blocks().q())?;
-        let (m, n) = (queries.shape()[2], keys.shape()[2]);
+        keys: Keys<'_>,
+    ) -> Result<Routed, RuntimeError> {
+        let blocks = self.config.blocks();
+        let [b, h, lq, d] = [0, 1, 2, 3].map(|axis| q.shape()[axis]);
+        let m = lq.div_ceil(blocks.q());
+        let mut queries = buffers.take("pooled queries", Elem::F32, &[b, h, m, d])?;
+        let (t, d_const) = (elem("T", q.elem()), size("D", d));
+        let (keys, own) = match keys {
+            Keys::Means(keys) => {
+                let consts = [t, size("BLOCK", blocks.q()), d_const];
+                run(&self.device, &router::pool_blocks, &consts, &[read(q), write(&mut queries)])?;
+                (keys.clone(), false)
+            }
+            Keys::Tokens(k) => {
+                let n = k.shape()[2].div_ceil(blocks.k());
+                let mut keys = buffers.take("routed keys", Elem::F32, &[b, h, n, d])?;
+                let consts = [t, size("BQ", blocks.q()), size("BK", blocks.k()), d_const];
+                let args = [read(q), read(k), write(&mut queries), write(&mut keys)];
+                run(&self.device, &router::pool_queries_and_keys, &consts, &args)?;
+                drop(args);
+                (keys, true)
+            }
+        };
+        let n = keys.shape()[2];
         let mut scores = buffers.take("scores", Elem::F32, &[b, h, m, n])?;
-        let consts = [size("TILE", TILE), size("D", d)];
-        run(&self.device, &router::block_scores, &consts, &[read(&queries), read(keys), write(&mut scores)])?;
+        let consts = [size("TILE", TILE), d_const];
+        run(
+            &self.device,
+            &router::block_scores,
+            &consts,
+            &[read(&queries), read(&keys), write(&mut scores)],
+        )?;
         buffers.give("pooled queries", queries);
+        if own {
+            buffers.give("routed keys", keys);
+        }
         let forced = self.forced(buffers, b, h, m, n)?;
         let counts = self.config.counts(n);
         let mut mask = buffers.take("mask", Elem::I8, &[b, h, m, n])?;
-        let [r, w] = rows(n);
+        let mut index = buffers.take(index, Elem::I32, &[b, h, m, n])?;
+        let mut count = buffers.take(count, Elem::I32, &[b, h, m])?;
+        let [r, w] = rows(n, 1);
         let consts =
             [r, w, switch("LOW", counts.negligible > 0), switch("FORCED", !self.config.forced().is_empty())];
         let bits = scores.bits(Elem::I32)?;
-        let args =
-            [read(&bits), read(&forced), write(&mut mask), int(counts.critical), int(counts.negligible)];
+        let args = [
+            read(&bits),
+            read(&forced),
+            write(&mut mask),
+            write(&mut index),
+            write(&mut count),
+            int(counts.critical),
+            int(counts.negligible),
+        ];
         run(&self.device, &router::select_blocks, &consts, &args)?;
         drop(args);
         drop(bits);
         buffers.give("scores", scores);
-        Ok(mask)
+        Ok(Routed { mask, lists: Lists { index, count } })
     }
 
     /// Forced classes as a `[B, H, M, N]` view, 0 where nothing is forced.
@@ -104,8 +142,8 @@ impl Sla {
     ) -> Result<DynTensor, RuntimeError> {
         let forced = self.config.forced();
         if forced.is_empty() {
-            let zero = buffers.zeros("forced", Elem::I8, &[1, 1, 1, 1])?;
-            return Ok(zero.expand(0, b)?.expand(1, h)?.expand(2, m)?.expand(3, n)?);
+            let any = buffers.unread("forced", Elem::I8, &[1, 1, 1, 1])?;
+            return Ok(any.expand(0, b)?.expand(1, h)?.expand(2, m)?.expand(3, n)?);
         }
         let classes = || forced.classes(m, n).iter().map(|&c| c as u8).collect();
         Ok(buffers.fixed("forced", Elem::I8, &[1, 1, m, n], classes)?.expand(0, b)?.expand(1, h)?)
@@ -184,17 +222,29 @@ impl Sla {
         mask: &DynTensor,
     ) -> Result<Lists, RuntimeError> {
         rank_4(&[("the mask", mask)])?;
-        let mut index = buffers.take(index, Elem::I32, mask.shape())?;
-        let mut count = buffers.take(count, Elem::I32, &mask.shape()[..3])?;
-        let args = [read(mask), write(&mut index), write(&mut count)];
-        run(&self.device, &mask_lists::mask_lists, &rows(mask.shape()[3]), &args)?;
+        let [b, h, m, n] = [0, 1, 2, 3].map(|axis| mask.shape()[axis]);
+        // Rows that are neighbours in memory are read together.
+        let words = mask.transpose(2, 3)?.words(Elem::I32);
+        let (mask, s) = match words {
+            Some(words) => (words.transpose(2, 3)?, Elem::I32.bytes()),
+            None => (mask.clone(), 1),
+        };
+        let mut index = buffers.take(index, Elem::I32, &[b, h, m / s, s, n])?.permute(&[0, 1, 3, 2, 4])?;
+        let mut count = buffers.take(count, Elem::I32, &[b, h, m / s, s])?.permute(&[0, 1, 3, 2])?;
+        let [r, w] = rows(n, s);
+        let consts = [elem("T", mask.elem()), size("S", s), r, w];
+        let args = [read(&mask), write(&mut index), write(&mut count)];
+        run(&self.device, &mask_lists::mask_lists, &consts, &args)?;
         drop(args);
+        let index = index.permute(&[0, 1, 3, 2, 4])?.reshape(&[b, h, m, n])?;
+        let count = count.permute(&[0, 1, 3, 2])?.reshape(&[b, h, m])?;
         Ok(Lists { index, count })
     }
 }
 
-/// How many whole rows of `n` blocks a program takes, and the power of two that they are padded to: the same number of elements for all lengths.
-pub(super) fn rows(n: usize) -> [(&'static str, Const); 2] {
+/// How many whole rows of `n` blocks, or of that many blocks of `s` rows each, a program takes, and the power of two that they are padded to: the same number of
+/// elements for all lengths.
+pub(super) fn rows(n: usize, s: usize) -> [(&'static str, Const); 2] {
     let width = n.next_power_of_two().max(64);
-    [size("R", (ELEMENTS / width).clamp(1, 8)), size("W", width)]
+    [size("R", (ELEMENTS / (width * s)).clamp(1, 8)), size("W", width)]
 }

@@ -91,6 +91,16 @@ impl Buffers {
         self.known(name, elem, shape, |device| DynTensor::zeros(device, elem, shape))
     }
 
+    /// A tensor that a kernel takes and leaves alone.
+    pub fn unread(
+        &mut self,
+        name: &'static str,
+        elem: Elem,
+        shape: &[usize],
+    ) -> Result<DynTensor, RuntimeError> {
+        self.known(name, elem, shape, |device| DynTensor::empty(device, elem, shape))
+    }
+
     fn known(
         &mut self,
         name: &'static str,

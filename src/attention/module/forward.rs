@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use super::blocks::Tiles;
+use super::blocks::{Keys, Routed, Tiles};
 use super::buffers::Buffers;
 use super::linear::LinearState;
 use super::run::{elem, float, read, run, size, switch, write};
@@ -150,30 +150,41 @@ impl Sla {
             true => Some(self.key_states(buffers, k, v, state_blocks.k, &weights)?),
             false => None,
         };
-        let mask = match (mask, &keys) {
+        let tiles = self.tiles(q.elem(), d, keys_len);
+        // The router's lists are those of its blocks.
+        let own = tiles == Tiles { q: blocks.q(), k: blocks.k() };
+        let names = if own { ["index", "count"] } else { ["block index", "block count"] };
+        let (mask, routed) = match (mask, &keys) {
             (Some(mask), _) => {
                 let (m, n) = (shape[2].div_ceil(blocks.q()), k.shape()[2].div_ceil(blocks.k()));
                 same("the mask", mask, Elem::I8, &[b, h, m, n])?;
-                mask.clone()
+                (mask.clone(), None)
             }
-            (None, Some(keys)) if p == 1 && state_blocks.k == blocks.k() => {
-                self.route_in(buffers, q, &keys.pooled)?
-            }
-            (None, _) => {
-                let pooled = self.pool(buffers, "routed keys", k, blocks.k())?;
-                let mask = self.route_in(buffers, q, &pooled)?;
-                buffers.give("routed keys", pooled);
-                mask
+            (None, keys) => {
+                let keys = match keys {
+                    Some(keys) if p == 1 && state_blocks.k == blocks.k() => Keys::Means(&keys.pooled),
+                    _ => Keys::Tokens(k),
+                };
+                let Routed { mask, lists } = self.route_in(buffers, names, q, keys)?;
+                (mask, Some(lists))
             }
         };
-        let tiles = self.tiles(q.elem(), d, keys_len);
         let fine = self.refine(buffers, "fine mask", &mask, tiles, q.shape()[2], k.shape()[2])?;
         let state_mask = if tiles == state_blocks {
             fine.clone()
         } else {
             self.refine(buffers, "state mask", &mask, state_blocks, q.shape()[2], k.shape()[2])?
         };
-        let lists = self.lists_in(buffers, ["index", "count"], &fine)?;
+        let lists = match routed {
+            Some(lists) if own => lists,
+            routed => {
+                if let Some(Lists { index, count }) = routed {
+                    buffers.give(names[0], index);
+                    buffers.give(names[1], count);
+                }
+                self.lists_in(buffers, ["index", "count"], &fine)?
+            }
+        };
         let linear = match keys {
             Some(keys) => self.linear_state(buffers, keys, &state_mask, &weights, s, save)?,
             None => LinearState {

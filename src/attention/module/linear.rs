@@ -165,7 +165,7 @@ impl Sla {
         // Rows whose length is a multiple of 16 bytes can be copied by the hardware.
         let padded = n.next_multiple_of(8);
         let mut weights = buffers.take("mask weights", s, &[b, h, m, padded])?;
-        let [r, w] = rows(padded);
+        let [r, w] = rows(padded, 1);
         let complement = switch("COMPLEMENT", self.config.scope() == Scope::Complement);
         let args = [read(mask), write(&mut weights)];
         run(&self.device, &mask_product::mask_weights, &[elem("S", s), r, w, complement], &args)?;

@@ -18,7 +18,7 @@ mod state_grads;
 mod workspace;
 
 pub use backward::Grads;
-pub use blocks::Lists;
+pub use blocks::{Lists, Routed};
 pub use forward::{Forward, Inferred, Operands, Saved};
 pub use operator::Compiled;
 pub use workspace::Workspace;

@@ -1,6 +1,6 @@
 //! Reductions, shapes, matrix products.
 
-use super::{Builder, cast_hint, check_shape};
+use super::{Builder, broadcast_shapes, cast_hint, check_shape};
 use crate::diag::Loc;
 use crate::ir::{Attr, Class, Elem, OpCode, Type, Value};
 
@@ -23,6 +23,24 @@ impl Builder {
         }
         shape[axis] = 1;
         self.push(code, &[x], &[("axis", Attr::Int(axis as i64))], Some(Type::Tile(elem, shape)), loc)
+    }
+
+    /// The elements of each row (along the last axis) for which a condition holds, from the row's start on, and zeros behind them.
+    pub fn pack(&self, x: Value, keep: Value, loc: Loc) -> Value {
+        if self.any_invalid(&[x, keep]) {
+            return self.invalid();
+        }
+        let (Type::Tile(elem, shape), Type::Tile(Elem::Bool, cond)) = (self.ty(x), self.ty(keep)) else {
+            let (x, keep) = (self.ty(x), self.ty(keep));
+            return self
+                .error(loc, format!("pack takes a tile and a tile of bools, these are {x} and {keep}"));
+        };
+        let Some(joint) = broadcast_shapes(&shape, &cond) else {
+            return self
+                .error(loc, format!("a condition of shape {cond:?} does not broadcast with {shape:?}"));
+        };
+        let (x, keep) = (self.broadcast_to(x, &joint, loc), self.broadcast_to(keep, &joint, loc));
+        self.push(OpCode::Pack, &[x, keep], &[], Some(Type::Tile(elem, joint)), loc)
     }
 
     /// The same elements under another shape of the same count.

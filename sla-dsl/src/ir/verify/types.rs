@@ -147,6 +147,13 @@ fn op(k: &Kernel, op: &Op) -> Check {
             shape[axis(op, ty(0))?] = 1;
             result(k, op, &Type::Tile(elem, shape))
         }
+        Class::Pack => {
+            count(op, 2, 1)?;
+            ensure(ty(0).is_tile(), || format!("`{name}` takes a tile, this is a {}", ty(0)))?;
+            let want = ty(0).with_elem(Elem::Bool);
+            ensure(*ty(1) == want, || format!("the condition of `{name}` is a {}, not a {want}", ty(1)))?;
+            result(k, op, ty(0))
+        }
         Class::Reshape => {
             count(op, 1, 1)?;
             let to = k.ty(op.results[0]);

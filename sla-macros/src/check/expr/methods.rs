@@ -86,6 +86,7 @@ impl Checker {
             "broadcast" => self.broadcast_to(&x, args.remove(0)),
             "unsqueeze" => self.unsqueeze(span, &x, args.remove(0)),
             "squeeze" => self.squeeze(span, &x, args.remove(0)),
+            "pack" => self.pack(span, &x, args.remove(0)),
             "mask_tail" | "mask_rows" => self.mask(&name, &x, &args),
             _ => Kind::Unknown,
         }

@@ -28,7 +28,7 @@ pub const FUNCTIONS: [(&str, usize, &str); 17] = [
 ];
 
 /// Methods of tiles and scalars, with their number of arguments and a form to show.
-pub const METHODS: [(&str, usize, &str); 22] = [
+pub const METHODS: [(&str, usize, &str); 23] = [
     ("t", 0, "x.t()"),
     ("exp2", 0, "x.exp2()"),
     ("exp", 0, "x.exp()"),
@@ -47,6 +47,7 @@ pub const METHODS: [(&str, usize, &str); 22] = [
     ("broadcast", 1, "x.broadcast([M, N])"),
     ("unsqueeze", 1, "x.unsqueeze(axis)"),
     ("squeeze", 1, "x.squeeze(axis)"),
+    ("pack", 1, "x.pack(keep)"),
     ("mask_tail", 3, "x.mask_tail(list, j, fill)"),
     ("mask_rows", 3, "x.mask_rows(list, j, fill)"),
     ("div_ceil", 1, "x.div_ceil(y)"),

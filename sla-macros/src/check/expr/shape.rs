@@ -98,6 +98,27 @@ impl Checker {
         }
     }
 
+    /// `x.pack(keep)`.
+    pub fn pack(&mut self, at: Span, x: &Kind, (keep, place): (Kind, &Expr)) -> Kind {
+        let Kind::Tile(e, s) = x else {
+            return self.error_at(at, format!("`pack` takes a tile, this is {}", x.describe()));
+        };
+        let Some(keep) = self.loaded(&keep, place).cloned() else { return Kind::Unknown };
+        match &keep {
+            Kind::Unknown => Kind::Unknown,
+            Kind::Tile(c, k) if c.may_be(&[Elem::Bool]) => match self.broadcast(s, k) {
+                Ok(joint) => Kind::Tile(e.clone(), joint),
+                Err(axis) => self.error_at(
+                    at,
+                    format!("a condition of shape {k} and a tile of shape {s} do not broadcast: {axis}"),
+                ),
+            },
+            k => {
+                self.error(place, format!("`pack` keeps what a tile of bools says, this is {}", k.describe()))
+            }
+        }
+    }
+
     /// `x.t()`.
     pub fn transpose(&mut self, at: Span, x: &Kind) -> Kind {
         match x {

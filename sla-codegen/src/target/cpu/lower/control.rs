@@ -37,6 +37,7 @@ impl Lower<'_> {
                 match op.code.class() {
                     Class::Load => self.load(id, tile),
                     Class::Reduce => self.reduce(id, tile),
+                    Class::Pack => self.pack_rows(id, tile),
                     Class::Dot => self.dot(id, op.operands.get(2).copied(), tile),
                     Class::Reshape if !self.renames(id) => self.reshape(op.operands[0], tile),
                     _ => match self.s.fused.get(&id).copied() {

@@ -7,7 +7,7 @@
 //!
 //! * `code` writes text; `frame` writes the function around the kernel; `control` walks its blocks.
 //! * `eval` computes vectors of a value's elements; `arith`, `math` and `convert` are the instructions.
-//! * `memory`, `reduce`, `dot` and `debug` lower the ops of those kinds.
+//! * `memory`, `reduce`, `pack`, `dot` and `debug` lower the ops of those kinds.
 
 mod arith;
 mod code;
@@ -19,6 +19,7 @@ mod eval;
 mod frame;
 mod math;
 mod memory;
+mod pack;
 mod reduce;
 mod transpose;
 

@@ -56,7 +56,7 @@ fn visit(kernel: &Kernel, nest: &Nest, s: &mut Schedule, id: OpId) {
         }
         Class::Dot => s.forms.get(&id).map(|&f| of_form(f)),
         Class::Load => memory_axis(kernel, op, kernel.ty(result)),
-        Class::Reshape => None,
+        Class::Reshape | Class::Pack => None,
         Class::For | Class::If => Some(s.axis(result)),
         Class::Transpose => preference(kernel, nest, s, op.operands[0]).map(|a| 1 - a),
         _ => op.operands.iter().find_map(|&v| preference(kernel, nest, s, v)),

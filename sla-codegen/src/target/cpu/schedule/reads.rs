@@ -49,6 +49,7 @@ pub fn reads(kernel: &Kernel, nest: &Nest, s: &Schedule, id: OpId) -> Vec<Read> 
             }
         }
         Class::Reduce => go.value(op.operands[0], reduce_axis(kernel, nest, s, op), false),
+        Class::Pack => op.operands.iter().for_each(|&v| go.value(v, 1, false)),
         Class::Reshape if !super::place::trivial_reshape(kernel, op) => {
             out.push(Read { value: op.operands[0], axis: need(kernel, op.operands[0], 1), pointwise: false });
         }

@@ -373,9 +373,12 @@ impl Lower<'_> {
             let high = self.t.asm("cvt.rna.tf32.f32 $0, $1;", &[(v, Ty::F32)], &[Ty::I32], again)[0];
             let back = self.t.cast("arith.bitcast", high, Ty::I32, Ty::F32);
             let rest = self.t.bin("arith.subf", v, back, Ty::F32);
-            let low = self.t.asm("cvt.rna.tf32.f32 $0, $1;", &[(rest, Ty::F32)], &[Ty::I32], again)[0];
+            // Tensor cores look at the upper 19 bits alone, so half of the last of these rounds as the conversion does, in one instruction instead of
+            // four. What is infinite or NaN is so in the first part too.
+            let rest = self.t.cast("arith.bitcast", rest, Ty::F32, Ty::I32);
+            let half = self.t.i32(1 << 12);
             parts.0.push(high);
-            parts.1.push(low);
+            parts.1.push(self.t.bin("arith.addi", rest, half, Ty::I32));
         }
         (parts.0, Some(parts.1))
     }

@@ -64,9 +64,12 @@ impl Lower<'_> {
         if let Some(&last) = op.offsets().last() {
             vector = vector.min(self.divisors.of(last).clamp(1, 16) as usize);
         }
-        if bytes == 1 {
-            vector = 1;
-        }
+        // Four values travel in four registers at most, and bools one by one.
+        vector = match tensor.elem {
+            Elem::Bool => 1,
+            Elem::I8 => vector.min(4),
+            _ => vector,
+        };
         let allowed = self.check_box(id, param, &tensor.dims, &axes);
         Access { param, base: self.pointers[&param], elem: tensor.elem, axes, allowed, vector }
     }

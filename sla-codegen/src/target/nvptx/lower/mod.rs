@@ -13,6 +13,7 @@ mod draw;
 mod elementwise;
 mod fragment;
 mod global;
+mod pack;
 mod pin;
 mod reduce;
 mod ring;
@@ -254,6 +255,7 @@ impl Lower<'_> {
             OpCode::Dot if fits_tensor_cores(self.k, &self.defs, id) => self.dot(id),
             OpCode::Dot => self.dot_plain(id),
             OpCode::Reshape | OpCode::Transpose => self.reshape(id),
+            OpCode::Pack => self.pack_rows(id),
             OpCode::ReduceSum | OpCode::ReduceMax | OpCode::ReduceMin => self.reduce(id),
             OpCode::FoldSum | OpCode::FoldMax => self.fold(id),
             OpCode::Ring | OpCode::Role => {}

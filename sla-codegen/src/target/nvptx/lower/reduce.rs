@@ -105,7 +105,7 @@ impl Lower<'_> {
         self.t.def(format_args!("nvvm.redux.sync {kind} {v}, {all} : i32 -> i32"))
     }
 
-    fn shuffle(&mut self, v: Ssa, distance: i64, ty: Ty) -> Ssa {
+    pub(super) fn shuffle(&mut self, v: Ssa, distance: i64, ty: Ty) -> Ssa {
         let (all, distance, clamp) = (self.t.i32(-1), self.t.i32(distance), self.t.i32(31));
         self.t.def(format_args!("nvvm.shfl.sync bfly {all}, {v}, {distance}, {clamp} : {ty} -> {ty}"))
     }
