@@ -235,6 +235,7 @@ fn states_in_halves_run_by_roles() {
                 ("SHIFTED", Const::Bool(phi == 1)),
                 ("E", Const::Elem(Elem::BF16)),
                 ("CENTRED", Const::Bool(true)),
+                ("WHOLE", Const::Bool(even)),
             ];
             for name in ["sla_fwd", "sla_bwd_dq", "sla_bwd_turned_state", "sla_bwd_linear", "sla_bwd_dkdv"] {
                 if phi > 1 && (name == "sla_bwd_dkdv" || (bq, bk, d, even) != blocks[0]) {

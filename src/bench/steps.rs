@@ -255,6 +255,9 @@ impl Step {
             ("LINEAR", Const::Bool(false)),
             ("SHIFTED", Const::Bool(false)),
         ];
+        if let Work::Sparse(shape, lists) = work {
+            named.push(("WHOLE", Const::Bool(shape.length % lists.bq == 0)));
+        }
         let mut size = |name, n: usize| named.push((name, Const::Int(n as i64)));
         ["RQ", "RK", "PHI", "P"].into_iter().for_each(|name| size(name, 1));
         if let Some(shape) = work.shape() {

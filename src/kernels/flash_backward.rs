@@ -82,11 +82,11 @@ pub fn flash_bwd_dkdv<T: Float, const BQ: usize, const BK: usize, const D: usize
     let g = grad.at(b, h).blocks::<BQ>();
     let lse = lse.at(b, h).blocks::<BQ>();
     let delta = delta.at(b, h).blocks::<BQ>();
-    let c = scale * LOG2E;
+    let c = -scale * LOG2E;
     let mut dk = zeros::<f32>([BK, D]);
     let mut dv = zeros::<f32>([BK, D]);
     for i in 0..q.len() {
-        let p = exp2(dot(k, q[i].t()) * c - lse[i].unsqueeze(0));
+        let p = exp2(-(dot(k, q[i].t()) * c + lse[i].unsqueeze(0)));
         dv += dot(p.cast::<T>(), g[i]);
         let ds = p * (dot(v, g[i].t()) - delta[i].unsqueeze(0));
         dk += dot(ds.cast::<T>(), q[i]);

@@ -61,13 +61,13 @@ pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usiz
     let g = grad.at(b, h).blocks::<BQ>();
     let lse = lse.at(b, h).blocks::<BQ>();
     let delta = delta.at(b, h).blocks::<BQ>();
-    let c = scale * LOG2E;
+    let c = -scale * LOG2E;
     // Keys past the end have no weight: `dQ` sums over them, and `2^-lse` may be infinite.
     let past = full::<f32>([BK, 1], 0.0).mask_rows(keys, n, INF);
     let mut dk = zeros::<f32>([BK, D]);
     let mut dv = zeros::<f32>([BK, D]);
     for i in 0..q.len() {
-        let p = exp2(dot(kt, q[i].t()) * c - past - lse[i].unsqueeze(0));
+        let p = exp2(-(dot(kt, q[i].t()) * c + lse[i].unsqueeze(0)) - past);
         dv += dot(p.cast::<T>(), g[i]);
         let ds = (p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0))).cast::<T>();
         let dq = dot(ds.t(), kt);
@@ -78,10 +78,10 @@ pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usiz
     grad_v.at(b, h).block::<BK>(n).store(dv.cast::<T>());
 }
 
-/// The same over each key block's list of query blocks, taken `SUB` rows at a time.
+/// The same over each key block's list of query blocks, taken `SUB` rows at a time. `WHOLE`: blocks divide the queries, and no step asks whether its rows exist.
 #[kernel(
     dims(B, H, LQ, LK, W),
-    require(BQ % SUB == 0),
+    require(BQ % SUB == 0, !WHOLE || LQ % BQ == 0),
     grid(n in LK.div_ceil(BK), h in H, b in B),
     tune(
         SUB in [32, 64, 128],
@@ -94,7 +94,14 @@ pub fn flash_bwd_fused<T: Float, const BQ: usize, const BK: usize, const D: usiz
         key(LQ, LK),
     ),
 )]
-pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: usize, const D: usize>(
+pub fn sparse_bwd_fused<
+    T: Float,
+    const BQ: usize,
+    const SUB: usize,
+    const BK: usize,
+    const D: usize,
+    const WHOLE: bool,
+>(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
     v: &Tensor<T, { [B, H, LK, D] }>,
@@ -116,7 +123,7 @@ pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: u
     let lse = lse.at(b, h).blocks::<SUB>();
     let delta = delta.at(b, h).blocks::<SUB>();
     let list = index.at(b, h, n);
-    let c = scale * LOG2E;
+    let c = -scale * LOG2E;
     // Keys past the end have no weight: `dQ` sums over them, and `2^-lse` may be infinite.
     let past = full::<f32>([BK, 1], 0.0).mask_rows(keys, n, INF);
     let mut dk = zeros::<f32>([BK, D]);
@@ -124,16 +131,16 @@ pub fn sparse_bwd_fused<T: Float, const BQ: usize, const SUB: usize, const BK: u
     for t in 0..count.at(b, h, n).load() * (BQ / SUB) {
         let mut i = list.at(t / (BQ / SUB)).load() * (BQ / SUB) + t % (BQ / SUB);
         let mut exists = i >= 0;
-        if BQ > SUB {
+        if BQ > SUB && !WHOLE {
             // The last query block may have no rows in its later parts.
             exists = i < q.len();
             i = i.min(q.len() - 1);
         }
         let mut l = lse[i].unsqueeze(0);
-        if BQ > SUB {
+        if BQ > SUB && !WHOLE {
             l = select(exists, l, INF);
         }
-        let p = exp2(dot(kt, q[i].t()) * c - past - l);
+        let p = exp2(-(dot(kt, q[i].t()) * c + l) - past);
         dv += dot(p.cast::<T>(), g[i]);
         let ds = (p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0))).cast::<T>();
         let dq = dot(ds.t(), kt);

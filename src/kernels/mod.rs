@@ -42,6 +42,7 @@ const R: (&str, Const) = ("R", Const::Int(8));
 const PHI: (&str, Const) = ("PHI", Const::Int(1));
 const P: (&str, Const) = ("P", Const::Int(1));
 const LINEAR: (&str, Const) = ("LINEAR", Const::Bool(true));
+const WHOLE: (&str, Const) = ("WHOLE", Const::Bool(false));
 const SAVE: (&str, Const) = ("SAVE", Const::Bool(true));
 
 /// Every shipped kernel.
@@ -59,7 +60,7 @@ pub const ALL: &[Entry] = &[
     Entry { def: &fused_backward::clear_sums, defaults: &[BQ, D] },
     Entry { def: &fused_backward::scale_sums, defaults: &[T, BQ, D] },
     Entry { def: &fused_backward::flash_bwd_fused, defaults: &[T, BQ, BK, D] },
-    Entry { def: &fused_backward::sparse_bwd_fused, defaults: &[T, BQ, SUB, BK, D] },
+    Entry { def: &fused_backward::sparse_bwd_fused, defaults: &[T, BQ, SUB, BK, D, WHOLE] },
     Entry { def: &block_sparse::sparse_fwd, defaults: &[T, BQ, BK, D] },
     Entry { def: &router::pool_blocks, defaults: &[T, ("BLOCK", Const::Int(64)), D] },
     Entry {
@@ -153,7 +154,7 @@ pub const ALL: &[Entry] = &[
         def: &sla_backward::sla_bwd_linear,
         defaults: &[T, S, BK, RK, D, PHI, P, ("SPLIT", Const::Int(1))],
     },
-    Entry { def: &sla_backward::sla_bwd_dkdv, defaults: &[T, BQ, SUB, BK, D, LINEAR] },
+    Entry { def: &sla_backward::sla_bwd_dkdv, defaults: &[T, BQ, SUB, BK, D, LINEAR, WHOLE] },
 ];
 
 /// The kernel of that name.

@@ -257,10 +257,10 @@ pub fn sla_bwd_linear<
 }
 
 /// `grad_k` and `grad_v`: the sparse part over the key block's list of query blocks, taken `SUB` rows at a time. With `LINEAR` it is added to what
-/// `grad_k` and `grad_v` hold.
+/// `grad_k` and `grad_v` hold. `WHOLE`: blocks divide the queries, and no step asks whether its rows exist.
 #[kernel(
     dims(B, H, LQ, LK, W),
-    require(BQ % SUB == 0),
+    require(BQ % SUB == 0, !WHOLE || LQ % BQ == 0),
     grid(n in LK.div_ceil(BK), h in H, b in B),
     tune(
         SUB in [32, 64, 128],
@@ -280,6 +280,7 @@ pub fn sla_bwd_dkdv<
     const BK: usize,
     const D: usize,
     const LINEAR: bool,
+    const WHOLE: bool,
 >(
     q: &Tensor<T, { [B, H, LQ, D] }>,
     k: &Tensor<T, { [B, H, LK, D] }>,
@@ -300,22 +301,22 @@ pub fn sla_bwd_dkdv<
     let lse = lse.at(b, h).blocks::<SUB>();
     let delta = delta.at(b, h).blocks::<SUB>();
     let list = index.at(b, h, n);
-    let c = scale * LOG2E;
+    let c = -scale * LOG2E;
     let mut dk = zeros::<f32>([BK, D]);
     let mut dv = zeros::<f32>([BK, D]);
     for t in 0..count.at(b, h, n).load() * (BQ / SUB) {
         let mut i = list.at(t / (BQ / SUB)).load() * (BQ / SUB) + t % (BQ / SUB);
         let mut exists = i >= 0;
-        if BQ > SUB {
+        if BQ > SUB && !WHOLE {
             // The last query block may have no rows in its later parts.
             exists = i < q.len();
             i = i.min(q.len() - 1);
         }
         let mut l = lse[i].unsqueeze(0);
-        if BQ > SUB {
+        if BQ > SUB && !WHOLE {
             l = select(exists, l, INF);
         }
-        let p = exp2(dot(kt, q[i].t()) * c - l);
+        let p = exp2(-(dot(kt, q[i].t()) * c + l));
         dv += dot(p.cast::<T>(), g[i]);
         let ds = p * (dot(vt, g[i].t()) - delta[i].unsqueeze(0));
         dk += dot(ds.cast::<T>(), q[i]);

@@ -74,7 +74,7 @@ pub fn sla_bwd_state<
     grid(i in G, h in H, b in B),
 )]
 pub fn sla_bwd_turned_state<
-    T: Half,
+    T: Float,
     E: Float,
     const BQ: usize,
     const SUB: usize,

@@ -1,7 +1,7 @@
 //! The backward pass.
 
 use super::buffers::Buffers;
-use super::run::{float, read, run, run_with, size, write};
+use super::run::{float, read, run, run_with, size, switch, write};
 use super::shapes::{rank_4, same};
 use super::state_grads::StateGrads;
 use super::{Forward, Sla, Workspace};
@@ -82,7 +82,8 @@ impl Sla {
         let linear = self.config.scope() != Scope::None;
         let (tiles, lists, folded) = (saved.tiles, &saved.lists, &saved.linear.folded);
         let state_elem = folded.elem();
-        let consts = self.kernel_consts(t, state_elem, d, tiles, saved.state_blocks);
+        let mut consts = self.kernel_consts(t, state_elem, d, tiles, saved.state_blocks);
+        consts.push(switch("WHOLE", lq % tiles.q == 0));
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 

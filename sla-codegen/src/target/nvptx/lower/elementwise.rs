@@ -101,7 +101,8 @@ impl Lower<'_> {
         let t = &mut self.t;
         let contract = |op: &str, a: &[Ssa]| format!("{op} {}, {} fastmath<contract> : f32", a[0], a[1]);
         match (code, float) {
-            (OpCode::Neg, true) => t.def(format_args!("arith.negf {} : f32", a[0])),
+            // LLVM makes an exclusive or of the negation of what an instruction of ours gives or takes; ptxas folds this one into its neighbours.
+            (OpCode::Neg, true) => t.asm1("neg.f32 $0, $1;", &[(a[0], Ty::F32)], Ty::F32),
             (OpCode::Neg, false) => {
                 let zero = t.int(0, ty);
                 t.bin("arith.subi", zero, a[0], ty)
