@@ -3,7 +3,7 @@
 use sla_codegen::explain::roles_and_rings;
 use sla_codegen::target::hopper::verify::verify_protocol;
 use sla_codegen::target::hopper::{Refusal, Scheduled, schedule};
-use sla_codegen::{GridKind, Options, ProgramOrder, ScheduleKind, optimise};
+use sla_codegen::{GridKind, Options, ProgramOrder, ScheduleKind, Watch, optimise};
 use sla_dsl::ir::{Attr, BlockId, Kernel, OpCode, OpId, Type, parse, verify};
 
 fn kernel(name: &str) -> Kernel {
@@ -95,6 +95,28 @@ fn warpgroups_take_turns() {
             assert_eq!(found, [turns; 2], "{name}:\n{text}");
         }
     }
+}
+
+#[test]
+fn a_softmax_watches_its_weights_where_a_thread_has_registers_for_the_scores_beside_them() {
+    // Two groups of two warpgroups, with 64 columns, have 112 registers a thread.
+    for (name, maxima) in
+        [("flash_128", 0), ("sparse_64_d128", 0), ("sparse", 0), ("sla_128", 0), ("sparse_d64", 2)]
+    {
+        let out = scheduled(name).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel;
+        assert_eq!(count(&out, OpCode::FoldMax), maxima, "{name}:\n{out}");
+    }
+    // Rounded weights would go where a product in flight reads: it is waited for first. The scores' form leaves it in flight.
+    let waits_first = |name: &str, options: &Options| {
+        let text =
+            schedule(&kernel(name), options).unwrap_or_else(|e| panic!("{name}: {e:?}")).kernel.to_string();
+        let step = &text[text.rfind("{left=1}").unwrap()..];
+        step.find("{left=0}").unwrap() < step.find("exp2").unwrap()
+    };
+    let plain = Options::new("sm_90a".parse().unwrap());
+    assert!(waits_first("flash_128", &plain) && !waits_first("sparse", &plain));
+    assert!(!waits_first("flash_128", &Options { watch: Some(Watch::Scores), ..plain.clone() }));
+    assert!(waits_first("sparse", &Options { settle_early: Some(true), ..plain }));
 }
 
 #[test]

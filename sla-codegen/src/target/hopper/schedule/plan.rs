@@ -358,27 +358,37 @@ fn sums_held(kernel: &Kernel, shape: &Shape) -> usize {
 }
 
 /// Registers of a consumer thread that tiles take: its part of accumulators, of first operands and of residents that are read or held, halves in pairs.
-pub(super) fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
-    let of = |v: Value| part(kernel, shape, v);
-    let taken = |products: &[&Product]| -> usize {
-        let mut left: Vec<Value> = Vec::new();
-        for p in products {
-            if let Source::Registers(v) = p.a
-                && !left.contains(&v)
-            {
-                left.push(v);
-            }
-        }
-        let sums: usize = products.iter().map(|p| of(kernel.op(p.op).results[0])).sum();
-        sums + left.into_iter().map(of).sum::<usize>()
-    };
-    let in_loop: Vec<&Product> = shape.front.iter().chain(&shape.late).collect();
+fn registers_held(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     // After the loop its sums are still there, and each product ends before the next one starts.
-    let sums: usize = shape.late.iter().map(|p| of(kernel.op(p.op).results[0])).sum();
-    let after = shape.last.iter().map(|p| sums + taken(&[p])).max().unwrap_or(0);
+    let sums: usize = shape.late.iter().map(|p| part(kernel, shape, kernel.op(p.op).results[0])).sum();
+    let after = shape.last.iter().map(|p| sums + registers_of(kernel, shape, &[p])).max().unwrap_or(0);
+    registers_in_loop(kernel, shape, held).max(after + residents_read(kernel, shape, held))
+}
+
+/// The same while the loop runs.
+pub(super) fn registers_in_loop(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
+    let products: Vec<&Product> = shape.front.iter().chain(&shape.late).collect();
+    registers_of(kernel, shape, &products) + residents_read(kernel, shape, held)
+}
+
+/// Registers of a consumer thread that the results and the first operands of products take.
+fn registers_of(kernel: &Kernel, shape: &Shape, products: &[&Product]) -> usize {
+    let mut left: Vec<Value> = Vec::new();
+    for p in products {
+        if let Source::Registers(v) = p.a
+            && !left.contains(&v)
+        {
+            left.push(v);
+        }
+    }
+    let results = products.iter().map(|p| kernel.op(p.op).results[0]);
+    results.chain(left).map(|v| part(kernel, shape, v)).sum()
+}
+
+/// Registers of a consumer thread that residents take which are read or held.
+fn residents_read(kernel: &Kernel, shape: &Shape, held: &[bool]) -> usize {
     let residents = shape.residents.iter().zip(held).filter(|(r, held)| r.read || **held);
-    let read: usize = residents.map(|(r, _)| of(r.value)).sum();
-    taken(&in_loop).max(after) + read
+    residents.map(|(r, _)| part(kernel, shape, r.value)).sum()
 }
 
 /// Registers of a consumer thread that residents take which products read from there.

@@ -9,7 +9,7 @@
 //! moves the first exponentials in front of it. Where both fit (64 columns of 128 rows) the later wait was equal or 1 % faster. With scores watched the
 //! earlier one is 2 to 4 % slower.
 
-use super::plan::{Plan, REGISTERS_BESIDE, part, registers_held};
+use super::plan::{Plan, REGISTERS_BESIDE, part, registers_in_loop};
 use super::shape::{Shape, Source};
 use crate::{Options, Watch};
 use sla_dsl::ir::{Kernel, OpCode, Value};
@@ -60,7 +60,7 @@ impl Form {
                 left.push(v);
             }
         }
-        let mut need = registers_held(kernel, shape, &plan.in_registers) + REGISTERS_BESIDE;
+        let mut need = registers_in_loop(kernel, shape, &plan.in_registers) + REGISTERS_BESIDE;
         for v in left {
             match wide(v) {
                 // What they are rounded to takes the place of what was waited for.
