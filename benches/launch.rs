@@ -182,6 +182,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let all: Vec<f64> = starts.iter().filter_map(|s| s[key].as_f64()).collect();
         println!("{what:<46} {:8.2} ms", median(&all).unwrap_or(f64::NAN));
     }
+    let mapped = starts.iter().filter(|s| s["llvm"] == true).count();
+    println!("{:<46} {mapped} of {}", "of these processes mapped LLVM", starts.len());
     if let Some(path) = path {
         let record = json!({
             "device": device.describe(),
@@ -189,7 +191,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "unix_time": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
             "method": "the host's clock around a launch of a kernel with 12 tensors and 2 numbers, medians, the most allocations; starts of a process \
                 in milliseconds, each with the kernels of the one before on disk: to its first line, then to open the device (on a GPU the driver's own \
-                start), then to load and run a kernel, then all kernels of the operator",
+                start), then to load and run a kernel, then all kernels of the operator; the program has the compiler in it, and `llvm` says whether it was mapped",
             "launches": rows,
             "starts_ms": starts,
         });
@@ -221,6 +223,10 @@ fn first_kernel(name: DeviceName, started: SystemTime) -> Result<(), Box<dyn Err
     Sla::new(&device, Config::default()).infer(&x, &x, &x, &Weights::default(), None)?;
     device.synchronize()?;
     let operator = ms(start.elapsed());
-    println!("{}", json!({ "main": main, "device": opened, "kernel": kernel, "operator": operator }));
+    // Whether this process has needed its compiler.
+    let llvm = std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("libLLVM"));
+    let times =
+        json!({ "main": main, "device": opened, "kernel": kernel, "operator": operator, "llvm": llvm });
+    println!("{times}");
     Ok(())
 }

@@ -196,3 +196,36 @@ fn constants_that_cannot_be_are_refused() {
 fn an_output_that_cannot_be_written_is_refused() {
     refuses(&["matmul", "--out", "no/such/folder/file"], &["no/such/folder/file"]);
 }
+
+#[test]
+fn a_report_says_what_each_pass_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let kernel = ["vector_add", "--target", "sm_80"];
+    let run = |more: &[&str]| emit(dir.path(), &[&kernel, more].concat());
+    assert_eq!(run(&["--report", "steps.html"]), (0, String::new(), String::new()));
+    let page = read("steps.html");
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("tile&lt;1024x") && !page.contains("tile<1024x"),
+        "{page}"
+    );
+
+    let (status, text, stderr) = run(&["--report", "-", "--passes", "cse"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert!(text.starts_with("vector_add for sm_80: ") && text.contains("\n== 2 tile cse: "), "{text}");
+    assert!(text.contains("\n== 4 tile cse: changed nothing\n") && !text.contains("licm: "), "{text}");
+
+    // With --out the kernel is written as well, the same as without.
+    let ptx = run(&["--stage", "ptx"]).1;
+    let written = run(&["--stage", "ptx", "--out", "k.ptx", "--report", "steps.txt"]);
+    assert_eq!(written, (0, String::new(), String::new()));
+    assert_eq!((read("k.ptx"), read("steps.txt").lines().next().map(|l| &l[..21])), (ptx, text.get(..21)));
+
+    // What does not compile has a report too.
+    let (status, _, stderr) = run(&["--set", "warps=3", "--report", "wrong.txt"]);
+    assert!(status == 2 && stderr.contains("3 warps"), "{stderr}");
+    assert!(read("wrong.txt").contains("\n== it does not compile: sm_80 cannot run this kernel: "));
+    let (status, _, stderr) = emit(dir.path(), &["--from", "k.ptx", "--target", "sm_80", "--report", "-"]);
+    assert!(status == 2 && stderr.contains("found --report with --from k.ptx"), "{stderr}");
+    refuses(&["vector_add", "--passes", "cse"], &["--report"]);
+}

@@ -23,12 +23,16 @@ pub mod passes;
 #[cfg(feature = "llvm")]
 mod pipeline;
 pub mod ptxas;
+#[cfg(feature = "llvm")]
+mod report;
 mod setting;
 #[cfg(feature = "llvm")]
 mod snapshot;
 mod stage;
 pub mod target;
 mod toolchain;
+#[cfg(feature = "llvm")]
+mod trace;
 
 pub use artifact::{Artifact, GpuImage, GridKind, TensorMap};
 pub use device_log::{DeviceLog, DeviceReport};
@@ -38,8 +42,12 @@ pub use error::CodegenError;
 pub use options::{Arch, Options, ProgramOrder, ScheduleKind, Target, Tools, Watch};
 #[cfg(feature = "llvm")]
 pub use pipeline::{compile, emit, emit_from, optimise};
+#[cfg(feature = "llvm")]
+pub use report::Report;
 pub use setting::SettingError;
 #[cfg(feature = "llvm")]
 pub use snapshot::snapshot;
 pub use stage::Stage;
-pub use toolchain::toolchain;
+pub use toolchain::{llvm_file, toolchain};
+#[cfg(feature = "llvm")]
+pub use trace::{Step, trace};

@@ -2,6 +2,7 @@
 
 use crate::passes;
 use crate::target::{cpu, nvptx};
+use crate::trace::Trace;
 use crate::{Artifact, CodegenError, Options, Stage, Target, Tools};
 use sla_dsl::ir::{Kernel, verify};
 
@@ -23,19 +24,15 @@ pub const PASSES: &[Pass] = &[
 /// # Errors
 /// An invalid kernel, before or (our mistake, checked in debug builds) after a pass.
 pub fn optimise(kernel: &Kernel) -> Result<Kernel, CodegenError> {
-    optimise_seen(kernel, &mut |_, _, _| {})
+    optimise_seen(kernel, &mut Trace::off())
 }
 
-/// As [`optimise`], and shows the kernel after each pass, with the pass's number, from 1, and name.
-pub(crate) fn optimise_seen(
-    kernel: &Kernel,
-    seen: &mut dyn FnMut(usize, &str, &Kernel),
-) -> Result<Kernel, CodegenError> {
+/// As [`optimise`], and tells of each pass.
+pub(crate) fn optimise_seen(kernel: &Kernel, trace: &mut Trace<'_>) -> Result<Kernel, CodegenError> {
     verify(kernel)?;
     let mut kernel = kernel.clone();
-    for (n, (name, pass)) in PASSES.iter().enumerate() {
-        pass(&mut kernel);
-        seen(n + 1, name, &kernel);
+    for (name, pass) in PASSES {
+        trace.pass(name, &mut kernel, pass);
         if cfg!(debug_assertions) {
             verify(&kernel).map_err(|mut found| {
                 found.0.iter_mut().for_each(|d| d.message = format!("after `{name}`: {}", d.message));

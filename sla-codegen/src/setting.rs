@@ -13,20 +13,34 @@ struct Setting {
     show: fn(&Options) -> Option<String>,
 }
 
+/// A whole number within bounds, or left to the compiler: a setting that is called as its field.
+macro_rules! number {
+    ($field:ident, $low:literal, $high:literal) => {
+        Setting {
+            name: stringify!($field),
+            needed: concat!($low, " to ", $high),
+            store: |o, v| within(v, $low, $high).map(|n| o.$field = Some(n)),
+            show: |o| text(o.$field),
+        }
+    };
+}
+
+/// Yes, no, or left to the compiler: a setting that is called as its field.
+macro_rules! choice {
+    ($field:ident) => {
+        Setting {
+            name: stringify!($field),
+            needed: "true or false",
+            store: |o, v| v.parse().ok().map(|b| o.$field = Some(b)),
+            show: |o| text(o.$field),
+        }
+    };
+}
+
 /// Every setting.
 const SETTINGS: &[Setting] = &[
-    Setting {
-        name: "warps",
-        needed: "1 to 32",
-        store: |o, v| within(v, 1, 32).map(|n| o.warps = Some(n)),
-        show: |o| text(o.warps),
-    },
-    Setting {
-        name: "stages",
-        needed: "1 to 16",
-        store: |o, v| within(v, 1, 16).map(|n| o.stages = Some(n)),
-        show: |o| text(o.stages),
-    },
+    number!(warps, 1, 32),
+    number!(stages, 1, 16),
     Setting {
         name: "shared",
         needed: "a number of bytes, at least 1024",
@@ -45,36 +59,11 @@ const SETTINGS: &[Setting] = &[
         store: |o, v| ProgramOrder::ALL.into_iter().find(|k| k.name() == v).map(|k| o.order = k),
         show: |o| Some(o.order.name().to_string()),
     },
-    Setting {
-        name: "ctas_per_sm",
-        needed: "1 to 4",
-        store: |o, v| within(v, 1, 4).map(|n| o.ctas_per_sm = Some(n)),
-        show: |o| text(o.ctas_per_sm),
-    },
-    Setting {
-        name: "groups",
-        needed: "1 to 4",
-        store: |o, v| within(v, 1, 4).map(|n| o.groups = Some(n)),
-        show: |o| text(o.groups),
-    },
-    Setting {
-        name: "held_in_registers",
-        needed: "true or false",
-        store: |o, v| v.parse().ok().map(|b| o.held_in_registers = Some(b)),
-        show: |o| text(o.held_in_registers),
-    },
-    Setting {
-        name: "pair",
-        needed: "true or false",
-        store: |o, v| v.parse().ok().map(|b| o.pair = Some(b)),
-        show: |o| text(o.pair),
-    },
-    Setting {
-        name: "ping_pong",
-        needed: "true or false",
-        store: |o, v| v.parse().ok().map(|b| o.ping_pong = Some(b)),
-        show: |o| text(o.ping_pong),
-    },
+    number!(ctas_per_sm, 1, 4),
+    number!(groups, 1, 4),
+    choice!(held_in_registers),
+    choice!(pair),
+    choice!(ping_pong),
     Setting {
         name: "reference_max",
         needed: "true or false",

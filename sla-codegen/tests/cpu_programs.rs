@@ -345,7 +345,7 @@ fn failures_come_back_with_their_place() {
         store_whole(b, 2, &out, whole(b, 0, &x));
     });
     for (k, message) in [(k, "division by zero"), (asserted, "divisors are positive")] {
-        let f = compile_for(&k, &Host::native()).unwrap_or_else(|e| panic!("{e}"));
+        let f = compile_for(&k, &Host::native().unwrap()).unwrap_or_else(|e| panic!("{e}"));
         let slots = slots(&k, &args, &[]);
         let mut scratch = vec![0u8; f.scratch_bytes() + 64];
         let at = scratch.as_mut_ptr();
@@ -377,6 +377,6 @@ fn kernels_that_need_too_much_memory_are_refused() {
             }
         }
     });
-    let e = compile_for(&k, &Host::native()).expect_err("is too large");
+    let e = compile_for(&k, &Host::native().unwrap()).expect_err("is too large");
     assert!(e.to_string().contains("smaller blocks"), "{e}");
 }

@@ -63,6 +63,39 @@ fn pieces() {
     passes("pieces", &image);
 }
 
+/// In each of four groups a role takes a barrier of every warpgroup for its turns, one of all for a sum over rows, and two for what the warpgroups send.
+#[test]
+fn more_named_barriers_than_there_are_is_an_error_with_the_op_and_its_place() {
+    let compiled = |more: &str| {
+        let text = format!(
+            "kernel crowd {{
+  dims L, M
+  grid m in M
+  param %y = y : mut tensor<bf16, [L, 64]>
+  param %n = n : tensor<i32, [M]>
+  %o = ring {{arrivals=0, name=\"o\"}} : ring<1x128x64xbf16>
+  %zero = const {{value=0}} : i32
+  role {{name=\"a\", first=0, warps=8, groups=4, registers=0}} {{
+    take_turn
+    pass_turn
+    %u = const {{value=1.0}} : tile<128x64xf32>
+    %s = reduce_sum %u {{axis=0}} : tile<1x64xf32>
+    {more}
+    yield
+  }}
+}}
+"
+        );
+        compile_roles(&parse(&text).unwrap_or_else(|e| panic!("{e}")), 1)
+    };
+    compiled("").unwrap_or_else(|e| panic!("twelve are no more than there are: {e}"));
+    let send = "%t = const {value=1.0} : tile<128x64xbf16>
+    send %y[%zero, %zero], %t, %o {box=[128, 64]} @\"k.rs\":7:2";
+    let e = compiled(send).unwrap_err().to_string();
+    assert!(e.contains("crowd") && e.contains("k.rs:7:2"), "{e}");
+    assert!(e.contains("`send`: its roles take 20 named barriers, and a block of threads has 15"), "{e}");
+}
+
 fn forced(schedule: ScheduleKind) -> Options {
     Options { schedule, ..Options::new(Target::Cuda(Arch::Sm90a)) }
 }

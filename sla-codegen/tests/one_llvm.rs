@@ -13,7 +13,13 @@ use std::collections::BTreeSet;
 const MODULE: &str = "func.func @id(%x: f32) -> f32 { return %x : f32 }";
 
 #[test]
-fn exactly_one_llvm_and_one_mlir_are_mapped() {
+fn exactly_one_llvm_and_one_mlir_are_mapped_and_none_before_they_are_asked_for() {
+    let before = std::fs::read_to_string("/proc/self/maps").expect("Linux shows a process its mappings");
+    for library in ["libLLVM", "libMLIR"] {
+        assert_eq!(mapped(&before, library).len(), 0, "{library} is mapped when a process starts");
+    }
+    sla_mlir_link::load().unwrap();
+    sla_mlir_link::load().unwrap();
     let registry = DialectRegistry::new();
     register_all_dialects(&registry);
     let context = Context::new_with_registry(&registry, false);

@@ -4,9 +4,9 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sla_codegen::{Arch, CodegenError, Options, SettingError, Stage, Target};
+use sla_codegen::{Arch, CodegenError, Options, Report, SettingError, Stage, Target};
 use sla_dsl::diag::Diagnostics;
-use sla_dsl::ir::Elem;
+use sla_dsl::ir::{Elem, Kernel};
 use sla_dsl::lang::{Const, Consts, GenericKind};
 use sla_runtime::Dumps;
 use thiserror::Error;
@@ -42,6 +42,13 @@ pub struct Emit {
     /// Also write the kernel after every pass and at every stage into a folder of its own in this one.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
+    /// Say what each pass changed, and how long it took: into a page where the name ends in .html, else as text; `-` is standard output. The
+    /// kernel itself is then printed only with --out.
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    report: Option<PathBuf>,
+    /// Changes of which steps: those whose name contains the text, or those of a stage. The table has all.
+    #[arg(long, value_name = "TEXT", requires = "report")]
+    passes: Option<String>,
     /// Write to a file instead of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -102,6 +109,12 @@ pub enum EmitError {
         /// What was given.
         found: String,
     },
+    /// A report of what no pass goes over as a whole.
+    #[error("found --report with --from {found}, needed a kernel or a file that ends in .tile")]
+    Report {
+        /// What was given.
+        found: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -151,8 +164,27 @@ impl Emit {
             // The kernel is printed whether or not anybody reads this.
             let _ = writeln!(std::io::stderr(), "warning: {warning}");
         }
+        if self.reports(&kernel, &options)? {
+            return Ok(());
+        }
         let bytes = sla_codegen::emit(&kernel, &options, &tools, self.stage).map_err(EmitError::from)?;
         self.write(&bytes)
+    }
+
+    /// Writes the report, if one is wanted, of a kernel that does not compile as well. Whether that is all that is to be written.
+    fn reports(&self, kernel: &Kernel, options: &Options) -> Result<bool, CliError> {
+        let Some(path) = &self.report else { return Ok(false) };
+        let (report, only) = (Report::new(kernel, options), self.passes.as_deref());
+        let is_page = path.extension().is_some_and(|end| end == "html" || end == "htm");
+        let text = if is_page { report.html(only) } else { report.text(only) };
+        match path.as_os_str() == "-" {
+            true => print(text.as_bytes())?,
+            false => PendingFile::create(path)?.commit(text.as_bytes())?,
+        }
+        match report.failed() {
+            Some(error) => Err(EmitError::from(error).into()),
+            None => Ok(self.out.is_none()),
+        }
     }
 
     /// Emits from a file.
@@ -170,6 +202,13 @@ impl Emit {
             options.set(name, value).map_err(|source| EmitError::Setting { source })?;
         }
         self.not_on_a_terminal()?;
+        if self.report.is_some() {
+            let Stage::Tile = from else { return Err(EmitError::Report { found: found() }.into()) };
+            let kernel = sla_dsl::ir::parse(&text).map_err(|e| EmitError::Codegen(e.into()))?;
+            if self.reports(&kernel, &options)? {
+                return Ok(());
+            }
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let tools = sla_runtime::env::tools();
         let bytes = sla_codegen::emit_from(&name, &text, from, &options, &tools, self.stage);
@@ -187,12 +226,17 @@ impl Emit {
         if let Some(path) = &self.out {
             return Ok(PendingFile::create(path)?.commit(bytes)?);
         }
-        let mut out = std::io::stdout().lock();
-        match out.write_all(bytes).and_then(|()| out.flush()) {
-            // Whoever reads has seen enough.
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-            done => Ok(done.map_err(EmitError::Output)?),
-        }
+        Ok(print(bytes)?)
+    }
+}
+
+/// To standard output.
+pub(super) fn print(bytes: &[u8]) -> Result<(), EmitError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(EmitError::Output),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `sla explain`: what a shipped kernel is made of on a GPU. The facts are the code generator's; here they are put into words.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write};
 
 use clap::Args;
 use sla_codegen::explain::{Explanation, Machine, Mapping, RingFacts, RoleFacts, explain};
@@ -39,12 +38,7 @@ impl Explain {
         let tools = sla_runtime::env::tools();
         let found = explain(&kernel, self.target, &options, &tools).map_err(EmitError::from)?;
         let text = format!("{} on {}\n{}", self.kernel, self.target.name(), describe(&found));
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // Whoever reads has seen enough.
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-            done => Ok(done.map_err(EmitError::Output)?),
-        }
+        Ok(emit::print(text.as_bytes())?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! An LLVM context whose errors are collected. Without a handler LLVM prints an error and ends the process.
 
+use crate::CodegenError;
 use inkwell::context::{AsContextRef, Context};
 use inkwell::llvm_sys::LLVMDiagnosticSeverity;
 use inkwell::llvm_sys::core::{
@@ -16,8 +17,12 @@ pub struct LlvmSession {
 }
 
 impl LlvmSession {
-    /// A new context.
-    pub fn new() -> LlvmSession {
+    /// A new context; the first in a process brings LLVM and MLIR into it.
+    ///
+    /// # Errors
+    /// As [`load`](super::load).
+    pub fn new() -> Result<LlvmSession, CodegenError> {
+        super::load()?;
         let session = LlvmSession { context: Context::create(), errors: Box::default() };
         let sink: *const RefCell<Vec<String>> = &*session.errors;
         // SAFETY: the handler gets `sink` back only while this context lives, and the box that it points to lives in the same
@@ -29,7 +34,7 @@ impl LlvmSession {
                 sink as *mut c_void,
             );
         }
-        session
+        Ok(session)
     }
 
     /// The context.
@@ -40,12 +45,6 @@ impl LlvmSession {
     /// What LLVM reported as errors so far, joined; empty if nothing. A back end calls this after emitting code.
     pub fn take_errors(&self) -> String {
         self.errors.take().join("; ")
-    }
-}
-
-impl Default for LlvmSession {
-    fn default() -> Self {
-        LlvmSession::new()
     }
 }
 

@@ -231,7 +231,7 @@ pub fn execute(
 
 /// Processors to compile for, as far as this machine can run the code.
 pub fn hosts() -> Vec<Host> {
-    let mut hosts = vec![Host::native(), Host::new("x86-64", "+sse2")];
+    let mut hosts = vec![Host::native().unwrap(), Host::new("x86-64", "+sse2")];
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
         hosts.push(Host::new("haswell", "+avx,+avx2,+fma,+f16c,+bmi,+bmi2"));
     }

@@ -4,7 +4,7 @@
 //! assembler and GPU that decide between a cubin and PTX.
 
 use sha2::{Digest, Sha256};
-use sla_codegen::{Options, Tools, toolchain};
+use sla_codegen::{Options, Tools, llvm_file, toolchain};
 use sla_dsl::ir::Kernel;
 use std::fmt::Write;
 use std::fs;
@@ -19,9 +19,9 @@ impl Key {
     /// The key of a kernel compiled with some options, for a GPU of a compute capability.
     pub fn new(kernel: &Kernel, options: &Options, tools: &Tools, capability: (u32, u32)) -> Key {
         let ptxas = tools.ptxas.as_deref().map_or_else(|| "none".to_owned(), identity);
-        let parts =
-            [&toolchain(), &ptxas, &format!("{capability:?}"), &format!("{options:?}"), &kernel.to_string()];
-        Key(digest(&parts.map(String::as_str)))
+        let llvm = llvm_file().map_or_else(|| "none".to_owned(), identity);
+        let (options, capability) = (format!("{options:?}"), format!("{capability:?}"));
+        Key(digest(&[&toolchain(), &llvm, &ptxas, &capability, &options, &kernel.to_string()]))
     }
 
     /// The name of its file, without an ending.
@@ -41,9 +41,9 @@ pub(crate) fn digest(parts: &[&str]) -> String {
     hex(&hash.finalize())
 }
 
-/// What tells one ptxas from another without starting it: its place, size and time.
-fn identity(ptxas: &Path) -> String {
-    let place = fs::canonicalize(ptxas).unwrap_or_else(|_| ptxas.to_owned());
+/// What tells one ptxas or libLLVM from another without starting or loading it: its place, size and time.
+fn identity(file: &Path) -> String {
+    let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let Ok(data) = fs::metadata(&place) else { return format!("{} absent", place.display()) };
     let time = data.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     format!("{} {} {time:?}", place.display(), data.len())

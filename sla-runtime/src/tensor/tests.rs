@@ -72,7 +72,7 @@ fn element_types_are_checked() {
 
 #[test]
 fn neighbours_are_read_as_wider_numbers() {
-    let bytes = Tensor::<i8>::from_vec(&Device::interp(), &[3, 8], &(0..24).collect::<Vec<i8>>()).unwrap();
+    let bytes = Tensor::<i8>::from_vec(&Device::interp(), &[3, 8], (0..24).collect::<Vec<i8>>()).unwrap();
     let d: DynTensor = bytes.into();
     let words = d.words(Elem::I32).unwrap();
     assert_eq!(words.shape(), [3, 2]);

@@ -29,10 +29,14 @@ pub struct Host {
 
 impl Host {
     /// The processor of this machine.
-    pub fn native() -> Host {
+    ///
+    /// # Errors
+    /// [`CodegenError::Tool`] where LLVM, which knows it, cannot be loaded.
+    pub fn native() -> Result<Host, CodegenError> {
+        crate::mlir::load()?;
         let cpu = TargetMachine::get_host_cpu_name().to_string();
         let features = TargetMachine::get_host_cpu_features().to_string();
-        Host::new(&cpu, &features)
+        Ok(Host::new(&cpu, &features))
     }
 
     /// A processor by LLVM's names; `features` is a list such as `+avx2,+fma`. Code for it runs here only if this machine has them all.

@@ -13,6 +13,7 @@ mod lower;
 mod schedule;
 
 use crate::mlir::{LlvmSession, lower_to_llvm};
+use crate::trace::Trace;
 use crate::{CodegenError, Options, Stage};
 use hooks::Sites;
 use inkwell::module::Module;
@@ -20,6 +21,7 @@ use inkwell::targets::{FileType, TargetMachine};
 use lower::{ENTRY, Lowered};
 use schedule::Schedule;
 use sla_dsl::ir::Kernel;
+use std::time::Instant;
 
 pub use function::{Entry, HostFunction};
 pub use host::Host;
@@ -29,7 +31,7 @@ pub use host::Host;
 /// # Errors
 /// A kernel that the host cannot run.
 pub fn compile(kernel: &Kernel, _options: &Options) -> Result<HostFunction, CodegenError> {
-    compile_for(kernel, &Host::native())
+    compile_for(kernel, &Host::native()?)
 }
 
 /// Compiles a kernel for a processor that this machine can stand in for.
@@ -38,8 +40,8 @@ pub fn compile(kernel: &Kernel, _options: &Options) -> Result<HostFunction, Code
 /// A kernel that the host cannot run.
 pub fn compile_for(kernel: &Kernel, host: &Host) -> Result<HostFunction, CodegenError> {
     let lowered = lowered(kernel, host)?;
-    let session = LlvmSession::new();
-    let (module, machine) = optimised(kernel, host, &session, &lowered)?;
+    let session = LlvmSession::new()?;
+    let (module, machine) = optimised(kernel, host, &session, &lowered, &mut Trace::off())?;
     let object = host::write(&kernel.name, &session, &machine, &module, FileType::Object)?;
     let sites = Box::new(Sites { kernel: kernel.name.clone(), sites: lowered.sites });
     // SAFETY: the hooks have the signatures that the lowering declares, and `sites` lives beside the code.
@@ -62,7 +64,7 @@ pub fn compile_for(kernel: &Kernel, host: &Host) -> Result<HostFunction, Codegen
 /// # Errors
 /// As [`compile`].
 pub fn emit(kernel: &Kernel, options: &Options, stage: Stage) -> Result<Vec<u8>, CodegenError> {
-    emit_for(kernel, &Host::native(), stage)?
+    emit_for(kernel, &Host::native()?, stage)?
         .ok_or_else(|| CodegenError::NoStage { target: options.target.to_string(), stage })
 }
 
@@ -82,13 +84,37 @@ pub fn emit_for(kernel: &Kernel, host: &Host, stage: Stage) -> Result<Option<Vec
     if stage == Stage::Mlir {
         return Ok(Some(lowered.text.into_bytes()));
     }
-    let session = LlvmSession::new();
-    let (module, machine) = optimised(kernel, host, &session, &lowered)?;
+    let session = LlvmSession::new()?;
+    let (module, machine) = optimised(kernel, host, &session, &lowered, &mut Trace::off())?;
     if stage == Stage::Ll {
         return Ok(Some(module.print_to_string().to_bytes().to_vec()));
     }
     let text = host::write(&kernel.name, &session, &machine, &module, FileType::Assembly)?;
     Ok(Some(text.as_slice().iter().copied().take_while(|&b| b != 0).collect()))
+}
+
+/// Tells of every step from a kernel that the passes have gone over to assembly.
+///
+/// # Errors
+/// As [`compile`].
+pub(crate) fn trace(kernel: &Kernel, trace: &mut Trace<'_>) -> Result<(), CodegenError> {
+    let host = Host::native()?;
+    check::check(kernel)?;
+    let start = Instant::now();
+    let schedule = Schedule::new(kernel);
+    trace.scheduled(kernel, start.elapsed(), || schedule.text(kernel));
+    check::check_scratch(kernel, &schedule)?;
+    let start = Instant::now();
+    let lowered = lower::lower(kernel, &schedule, &host);
+    trace.text(Stage::Mlir, "lower", start.elapsed(), || lowered.text.clone());
+    let session = LlvmSession::new()?;
+    let (module, machine) = optimised(kernel, &host, &session, &lowered, trace)?;
+    let start = Instant::now();
+    let text = host::write(&kernel.name, &session, &machine, &module, FileType::Assembly)?;
+    trace.text(Stage::Ptx, "select and print", start.elapsed(), || {
+        String::from_utf8_lossy(text.as_slice()).trim_end_matches('\0').to_string()
+    });
+    Ok(())
 }
 
 fn lowered(kernel: &Kernel, host: &Host) -> Result<Lowered, CodegenError> {
@@ -103,8 +129,11 @@ fn optimised<'s>(
     host: &Host,
     session: &'s LlvmSession,
     lowered: &Lowered,
+    trace: &mut Trace<'_>,
 ) -> Result<(Module<'s>, TargetMachine), CodegenError> {
-    let module = lower_to_llvm(session, &kernel.name, &lowered.text)?;
+    let module = lower_to_llvm(session, &kernel.name, &lowered.text, trace)?;
+    let start = Instant::now();
     let machine = host.optimise(&kernel.name, &module)?;
+    trace.text(Stage::Ll, "default<O3>", start.elapsed(), || module.print_to_string().to_string());
     Ok((module, machine))
 }

@@ -6,4 +6,5 @@
 mod schedule;
 pub mod verify;
 
+pub(crate) use schedule::schedule_seen;
 pub use schedule::{Refusal, Scheduled, schedule};

@@ -3,6 +3,7 @@
 use super::schedule::{Buffer, Fill, Schedule};
 use super::{How, Ready};
 use crate::explain::{AheadFacts, BufferFacts, Mapping, roles_and_rings};
+use crate::trace::Trace;
 use crate::{Arch, CodegenError, GpuImage, Options};
 use sla_dsl::ir::Kernel;
 
@@ -15,7 +16,7 @@ pub(crate) fn explain(
     arch: Arch,
     options: &Options,
 ) -> Result<(Mapping, GpuImage), CodegenError> {
-    let ready = Ready::new(kernel, arch, options)?;
+    let ready = Ready::new(kernel, arch, options, &mut Trace::off())?;
     let mapping = match &ready.how {
         How::Roles(scheduled) => {
             let (roles, rings) = roles_and_rings(&scheduled.kernel);

@@ -41,12 +41,14 @@ mod writer;
 pub use shape::Refusal;
 
 use crate::passes;
+use crate::trace::Trace;
 use crate::{GridKind, Options};
 use plan::{Copier, Plan, RingPlan};
 use programs::Source;
 use shape::{Shape, shape};
 use sla_dsl::diag::Loc;
 use sla_dsl::ir::{Attr, Elem, Kernel, OpCode, Type, Value};
+use std::time::{Duration, Instant};
 use watch::{Form, forms};
 use writer::Writer;
 
@@ -78,30 +80,49 @@ impl Scheduled {
 /// # Errors
 /// What is in the way, with its place: another shape of kernel, or tiles too large for shared memory.
 pub fn schedule(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
+    schedule_seen(tile, options, &mut Trace::off()).map(|(scheduled, _)| scheduled)
+}
+
+/// As [`schedule`], with the time that it took behind the passes, of which it tells.
+pub(crate) fn schedule_seen(
+    tile: &Kernel,
+    options: &Options,
+    trace: &mut Trace<'_>,
+) -> Result<(Scheduled, Duration), Refusal> {
     if wants_pairs(options)
-        && let Some(paired) = paired(tile)
-        && let Ok(scheduled) = schedule_in_form(&paired, options)
+        && let Some(paired) = paired(tile, trace)
     {
-        return Ok(scheduled);
+        match schedule_in_form(&paired, options, trace) {
+            Ok(scheduled) => return Ok(scheduled),
+            Err(refusal) => trace.give_up("pairs of blocks", tile, &refusal.reason),
+        }
     }
-    schedule_in_form(tile, options)
+    schedule_in_form(tile, options, trace)
 }
 
 /// Schedules a kernel with its softmax in the first form that fits.
-fn schedule_in_form(tile: &Kernel, options: &Options) -> Result<Scheduled, Refusal> {
+fn schedule_in_form(
+    tile: &Kernel,
+    options: &Options,
+    trace: &mut Trace<'_>,
+) -> Result<(Scheduled, Duration), Refusal> {
     let forms = forms(options);
     for (i, &form) in forms.iter().enumerate() {
-        let (tile, found) = prepared(tile.clone(), options, form);
+        let (prepared, found) = prepared(tile.clone(), options, form, trace);
+        let start = Instant::now();
         let form = if found { form } else { Form { early: options.settle_early == Some(true), ..form } };
         let last = !found || i + 1 == forms.len();
-        let planned = shape(&tile).and_then(|shape| Ok((Plan::new(&tile, &shape, options)?, shape)));
-        match planned {
-            Ok((plan, shape)) if last || form.fits(&tile, &shape, &plan) => {
-                return schedule_as(&tile, &shape, &Plan { settle_early: form.early, ..plan });
+        let planned = shape(&prepared).and_then(|shape| Ok((Plan::new(&prepared, &shape, options)?, shape)));
+        let why = match planned {
+            Ok((plan, shape)) if last || form.fits(&prepared, &shape, &plan) => {
+                let plan = Plan { settle_early: form.early, ..plan };
+                return Ok((schedule_as(&prepared, &shape, &plan)?, start.elapsed()));
             }
             Err(refusal) if last => return Err(refusal),
-            _ => {}
-        }
+            Err(refusal) => refusal.reason,
+            Ok(_) => "it does not pay for tiles of these sizes".to_string(),
+        };
+        trace.give_up("this form of the softmax", tile, &why);
     }
     unreachable!("every kernel has a form of its softmax")
 }
@@ -125,22 +146,25 @@ fn wants_pairs(options: &Options) -> bool {
 }
 
 /// The tile kernel with the blocks of its lists in pairs, if there are lists.
-fn paired(tile: &Kernel) -> Option<Kernel> {
+fn paired(tile: &Kernel, trace: &mut Trace<'_>) -> Option<Kernel> {
     let mut tile = tile.clone();
-    passes::pair_blocks(&mut tile);
+    trace.pass("pair_blocks", &mut tile, passes::pair_blocks);
     let mut found = false;
     tile.walk(&mut |k, _, id| found |= k.op(id).code == OpCode::Concat);
     found.then_some(tile)
 }
 
 /// The tile kernel with its softmax in a form that warpgroups like; says whether it has one.
-fn prepared(mut tile: Kernel, options: &Options, form: Form) -> (Kernel, bool) {
-    let found = options.reference_max && passes::reference_max(&mut tile, form.watch);
-    passes::guard_masks(&mut tile);
-    passes::cse(&mut tile);
-    passes::licm(&mut tile);
-    passes::dce(&mut tile);
-    straight::with_empty_loop(&mut tile);
+fn prepared(mut tile: Kernel, options: &Options, form: Form, trace: &mut Trace<'_>) -> (Kernel, bool) {
+    let mut found = false;
+    if options.reference_max {
+        trace.pass("reference_max", &mut tile, |tile| found = passes::reference_max(tile, form.watch));
+    }
+    trace.pass("guard_masks", &mut tile, passes::guard_masks);
+    trace.pass("cse", &mut tile, passes::cse);
+    trace.pass("licm", &mut tile, passes::licm);
+    trace.pass("dce", &mut tile, passes::dce);
+    trace.pass("with_empty_loop", &mut tile, straight::with_empty_loop);
     (tile, found)
 }
 

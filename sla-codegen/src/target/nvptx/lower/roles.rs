@@ -23,6 +23,9 @@ use std::collections::HashSet;
 /// Bytes at the start of shared memory that the rings' barriers are in.
 pub(super) const BARRIER_BYTES: usize = 1024;
 
+/// Named barriers of a block of threads, besides number 0.
+const NAMED_BARRIERS: u32 = 15;
+
 /// What the lowering of a scheduled kernel yields.
 pub struct LoweredRoles {
     /// A `builtin.module`.
@@ -113,6 +116,8 @@ pub(super) struct Roles {
     pub scratch: usize,
     /// Named barriers given away; number 0 is the whole block's.
     barriers: u32,
+    /// The first op for which there was none left.
+    without_barrier: Option<OpId>,
     /// The warp's number in its role and group, the same register in all its lanes.
     pub warp: Option<Ssa>,
     /// Groups of roles.
@@ -214,9 +219,13 @@ fn lower_with(
     for _ in 0..open {
         lower.t.close("}");
     }
-    if lower.roles.barriers > 15 {
-        let message = format!("its roles take {} named barriers, and there are 15", lower.roles.barriers);
-        return Err(unsupported(kernel, Arch::Sm90a, Loc::UNKNOWN, message));
+    if let Some(id) = lower.roles.without_barrier {
+        let (op, taken) = (kernel.op(id), lower.roles.barriers);
+        let message = format!(
+            "`{}`: its roles take {taken} named barriers, and a block of threads has {NAMED_BARRIERS}; fewer groups or warpgroups take fewer",
+            op.code.name()
+        );
+        return Err(unsupported(kernel, Arch::Sm90a, op.loc, message));
     }
     let shared_bytes = match groups {
         n if n > 1 && group_bytes > 0 => n as usize * group_bytes,
@@ -307,6 +316,7 @@ impl<'k> Lower<'k> {
     }
 
     fn role(&mut self, id: OpId, schedule: &'k Schedule, tid: Ssa, warp: Ssa) {
+        self.current = id;
         let op = self.k.op(id);
         let (first, warps) = (op.int("first").unwrap_or(0), op.int("warps").unwrap_or(1) as u32);
         let before = std::mem::replace(&mut self.schedule, schedule);
@@ -402,6 +412,16 @@ impl<'k> Lower<'k> {
         self.t.head_bin("arith.addi", block, before, Ty::I32)
     }
 
+    /// Gives away `each` named barriers to every group, and says which is the first. That there are too many is found when all are given away.
+    fn take_barriers(&mut self, each: u32) -> u32 {
+        let first = self.roles.barriers + 1;
+        self.roles.barriers += each * self.roles.groups;
+        if self.roles.barriers > NAMED_BARRIERS {
+            self.roles.without_barrier.get_or_insert(self.current);
+        }
+        first
+    }
+
     /// The number of this group's barrier, of barriers for all groups from `first` on, `each` of them.
     fn barrier_of_group(&mut self, first: u32, each: u32) -> Ssa {
         let first = self.t.i32(first.into());
@@ -419,49 +439,43 @@ impl<'k> Lower<'k> {
     /// All threads of the role meet. Sound because every one runs the same control flow: scalars are the same for all of them, except what
     /// a vote says, and what depends on that has no barriers.
     pub(super) fn role_barrier(&mut self) {
-        let Some(current) = &mut self.roles.current else { return };
-        if current.warps == 1 {
+        let Some(&Current { warps, barrier, .. }) = self.roles.current.as_ref() else { return };
+        if warps == 1 {
             return; // One lane has nobody to meet.
         }
-        let id = *current.barrier.get_or_insert_with(|| {
-            self.roles.barriers += self.roles.groups;
-            self.roles.barriers - self.roles.groups + 1
-        });
-        let threads = current.warps * 32;
-        let id = self.barrier_of_group(id, 1);
-        self.t.named_barrier(id, threads);
+        let first = barrier.unwrap_or_else(|| self.take_barriers(1));
+        self.remember(|current| current.barrier = Some(first));
+        let id = self.barrier_of_group(first, 1);
+        self.t.named_barrier(id, warps * 32);
     }
 
     /// The threads of each warpgroup meet, with the soundness of [`Lower::role_barrier`].
     pub(super) fn group_barrier(&mut self) {
-        let Some(current) = &mut self.roles.current else { return };
-        if current.warps == 1 {
+        let Some(&Current { warps, group_barrier, .. }) = self.roles.current.as_ref() else { return };
+        if warps == 1 {
             return;
         }
-        let each = current.warps / 4;
-        let id = *current.group_barrier.get_or_insert_with(|| {
-            let first = self.roles.barriers + 1;
-            self.roles.barriers += each * self.roles.groups;
-            first
-        });
-        let (id, group) = (self.barrier_of_group(id, each), self.warpgroup());
+        let each = warps / 4;
+        let first = group_barrier.unwrap_or_else(|| self.take_barriers(each));
+        self.remember(|current| current.group_barrier = Some(first));
+        let (id, group) = (self.barrier_of_group(first, each), self.warpgroup());
         let id = self.t.head_bin("arith.addi", group, id, Ty::I32);
         self.t.named_barrier(id, 128);
     }
 
     /// The first of the barriers of this group's turns, and how many there are: one a warpgroup.
     pub(super) fn turns(&mut self) -> (Ssa, u32) {
-        let each = self.roles.current.as_ref().map_or(1, |c| c.warps / 4);
-        let (next, all) = (self.roles.barriers + 1, each * self.roles.groups);
-        let known = self.roles.current.as_mut().map(|c| &mut c.turns);
-        let first = match known {
-            Some(turns) => *turns.get_or_insert_with(|| {
-                self.roles.barriers += all;
-                next
-            }),
-            None => next,
-        };
+        let (each, known) = self.roles.current.as_ref().map_or((1, None), |c| (c.warps / 4, c.turns));
+        let first = known.unwrap_or_else(|| self.take_barriers(each));
+        self.remember(|current| current.turns = Some(first));
         (self.barrier_of_group(first, each), each)
+    }
+
+    /// Notes something of the role that is being lowered.
+    fn remember(&mut self, note: impl FnOnce(&mut Current)) {
+        if let Some(current) = &mut self.roles.current {
+            note(current);
+        }
     }
 
     /// The number of the warpgroup in its role, in the head.
