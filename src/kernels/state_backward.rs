@@ -140,6 +140,8 @@ pub fn value_centre<T: Float, S: Float, const BK: usize, const D: usize>(
         rows += (L - n * BK).min(BK);
     }
     let mean = sum / rows.cast::<f32>();
+    // Any centre is right, but infinite values have none, and nothing times infinity is no number.
+    let mean = select(abs(mean) < INF, mean, 0.0);
     centre.at(0, a).block::<D>(0).store(mean.squeeze(0));
     let projected = (projection.block::<D>(0).load().cast::<f32>() * mean).sum(1);
     centre.at(1, a).block::<D>(0).store(projected.squeeze(1));

@@ -92,6 +92,12 @@ pub fn launch(
     }
 }
 
+/// Whether a launch may have constants that others of its kernel do not: where nothing is compiled there is only what was planned, and plans are of
+/// kernels that serve every size.
+pub fn specialises(device: &Device) -> bool {
+    cfg!(feature = "compile") && !matches!(device.name(), DeviceName::Plan(_))
+}
+
 /// Constants and options of a kernel's record for a launch, if there is one that holds; what does not hold is told on standard error, once.
 pub fn pick(
     device: &Device,
@@ -100,8 +106,7 @@ pub fn pick(
     args: &[Arg<'_>],
 ) -> Option<Arc<Choice>> {
     let Some(Target::Cuda(arch)) = device.target() else { return None };
-    // Where nothing is compiled there is only what was planned, and plans are of defaults.
-    if !cfg!(feature = "compile") || matches!(device.name(), DeviceName::Plan(_)) {
+    if !specialises(device) {
         return None;
     }
     let known = known(arch.name())?;

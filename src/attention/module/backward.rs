@@ -7,6 +7,7 @@ use super::state_grads::StateGrads;
 use super::{Forward, Sla, Workspace};
 use crate::attention::config::Scope;
 use crate::kernels::sla_backward;
+use crate::tuned::pick::specialises;
 use sla_codegen::Options;
 use sla_dsl::ir::Elem;
 use sla_runtime::{DynTensor, RuntimeError};
@@ -83,7 +84,7 @@ impl Sla {
         let (tiles, lists, folded) = (saved.tiles, &saved.lists, &saved.linear.folded);
         let state_elem = folded.elem();
         let mut consts = self.kernel_consts(t, state_elem, d, tiles, saved.state_blocks);
-        consts.push(switch("WHOLE", lq % tiles.q == 0));
+        consts.push(switch("WHOLE", specialises(&self.device) && lq % tiles.q == 0));
         let w = self.phi_weight(buffers, h, d, &saved.weights)?;
         let (eps, scale) = (float(self.config.eps()), float(1.0 / (d as f64).sqrt()));
 

@@ -6,6 +6,7 @@ use super::run::{elem, int, read, run, size, switch, write};
 use super::shapes::rank_4;
 use crate::attention::config::{FeatureMap, Scope};
 use crate::kernels::{mask_lists, router};
+use crate::tuned::pick::specialises;
 use sla_codegen::{Arch, Target};
 use sla_dsl::ir::Elem;
 use sla_dsl::lang::Const;
@@ -223,8 +224,8 @@ impl Sla {
     ) -> Result<Lists, RuntimeError> {
         rank_4(&[("the mask", mask)])?;
         let [b, h, m, n] = [0, 1, 2, 3].map(|axis| mask.shape()[axis]);
-        // Rows that are neighbours in memory are read together.
-        let words = mask.transpose(2, 3)?.words(Elem::I32);
+        // Rows that are neighbours in memory are read together, by another kernel than others.
+        let words = if specialises(&self.device) { mask.transpose(2, 3)?.words(Elem::I32) } else { None };
         let (mask, s) = match words {
             Some(words) => (words.transpose(2, 3)?, Elem::I32.bytes()),
             None => (mask.clone(), 1),
