@@ -60,6 +60,8 @@ fn make(prefix: &Path) -> Result<(), String> {
     let number = |c: char| c.is_ascii_digit() || c == '.';
     let version = version.trim().split(|c| !number(c)).next().unwrap_or_default();
     let place = fs::canonicalize(&llvm).map_err(|e| format!("cannot find {}: {e}", llvm.display()))?;
+    println!("cargo::rerun-if-env-changed=CXX");
+    println!("cargo::rustc-env=SLA_MLIR_FUNCTIONS={}", names.len());
     println!("cargo::rustc-env=SLA_LLVM_VERSION={version}");
     println!("cargo::rustc-env=SLA_LLVM_PLACE={}", place.display());
     println!("cargo::rustc-link-search=native={}", out.display());
@@ -82,8 +84,11 @@ fn archives(lib: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Links the archives into one library, which finds libMLIR and libLLVM in `lib` and nowhere else.
 fn link(lib: &Path, archives: &[PathBuf], shared: &Path) -> Result<(), String> {
-    let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
-    let mut command = Command::new(compiler);
+    let compiler =
+        env::var("CXX").ok().filter(|set| !set.trim().is_empty()).unwrap_or_else(|| "c++".to_string());
+    let mut words = compiler.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or("c++"));
+    command.args(words);
     command.arg("-shared").arg("-o").arg(shared).arg("-Wl,--whole-archive").args(archives);
     command.arg("-Wl,--no-whole-archive").arg("-L").arg(lib).args(["-lMLIR", "-lLLVM"]);
     // What it does not find must fail here, not when a kernel is compiled.
@@ -109,14 +114,14 @@ fn functions(prefix: &Path, library: &Path, begin: &str) -> Result<Vec<String>, 
 }
 
 /// For each name a function that jumps to where the table says it is. Arguments stay where they are: only r11 is used, which belongs to nobody
-/// across a call.
+/// across a call. They are hidden, so that another libLLVM of the process never finds them in place of its own.
 fn stubs(names: &[String]) -> String {
     let mut text = String::from(".text\n");
     for (i, name) in names.iter().enumerate() {
         // Writing to a `String` cannot fail.
         let _ = write!(
             text,
-            ".globl {name}\n.type {name}, @function\n{name}:\n\
+            ".globl {name}\n.hidden {name}\n.type {name}, @function\n{name}:\n\
              mov r11, qword ptr [rip + sla_mlir_table + {}]\ntest r11, r11\nje sla_mlir_absent\njmp r11\n.size {name}, . - {name}\n",
             8 * i
         );
@@ -124,7 +129,7 @@ fn stubs(names: &[String]) -> String {
     let bytes = 8 * names.len();
     text + "sla_mlir_absent:\nud2\n"
         + &format!(
-            ".bss\n.balign 8\n.globl sla_mlir_table\n.type sla_mlir_table, @object\n.size sla_mlir_table, {bytes}\nsla_mlir_table:\n.zero {bytes}\n.text\n"
+            ".bss\n.balign 8\n.globl sla_mlir_table\n.hidden sla_mlir_table\n.type sla_mlir_table, @object\n.size sla_mlir_table, {bytes}\nsla_mlir_table:\n.zero {bytes}\n.text\n"
         )
 }
 

@@ -26,11 +26,17 @@ static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libsla-mlir-c.
 /// The names of the functions, each with a zero behind it, in the order of the table.
 static NAMES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/names"));
 
+/// How many they are.
+const FUNCTIONS: usize = match usize::from_str_radix(env!("SLA_MLIR_FUNCTIONS"), 10) {
+    Ok(number) => number,
+    Err(_) => panic!("the build script counts functions"),
+};
+
 std::arch::global_asm!(include_str!(concat!(env!("OUT_DIR"), "/stubs.s")), options(raw));
 
 unsafe extern "C" {
     /// Where each function is; zeros before they are loaded.
-    static mut sla_mlir_table: *mut c_void;
+    static mut sla_mlir_table: [*mut c_void; FUNCTIONS];
 
     fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
     fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
@@ -41,7 +47,7 @@ unsafe extern "C" {
 const MFD_CLOEXEC: c_uint = 1;
 const RTLD_LAZY: c_int = 1;
 
-/// LLVM or MLIR is not where it was when the program was built, or another than that.
+/// LLVM or MLIR is not where it was when the program was built, or lacks a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError(String);
 
@@ -75,13 +81,15 @@ fn open() -> Result<*mut c_void, String> {
     let place = format!("/proc/{}/fd/{}\0", process::id(), file.as_raw_fd());
     // SAFETY: a C string. What runs when the libraries are loaded are their own initialisers, as at the start of a program linked with them.
     let library = unsafe { dlopen(place.as_ptr().cast(), RTLD_LAZY) };
+    // Its number stays taken: the loader knows libraries by their names, and would give this one to whoever loads another under the same number.
+    std::mem::forget(file);
     if library.is_null() { Err(last_error()) } else { Ok(library) }
 }
 
 /// Fills the table.
 fn fill(library: *mut c_void) -> Result<(), String> {
     let names = NAMES.split_inclusive(|&byte| byte == 0);
-    let mut found = Vec::with_capacity(4096);
+    let mut found = Vec::with_capacity(FUNCTIONS);
     for name in names {
         // SAFETY: the library stays loaded, and the name ends with a zero.
         let place = unsafe { dlsym(library, name.as_ptr().cast()) };
@@ -90,11 +98,11 @@ fn fill(library: *mut c_void) -> Result<(), String> {
         }
         found.push(place);
     }
-    // SAFETY: the table has a word for each name. Nobody reads it before `load` has returned, which is after this and, by the lock of its result, seen
-    // by every thread that has called it.
-    unsafe {
-        (&raw mut sla_mlir_table).copy_from_nonoverlapping(found.as_ptr(), found.len());
-    }
+    let found = <[*mut c_void; FUNCTIONS]>::try_from(found)
+        .map_err(|found| format!("{} functions, needed {FUNCTIONS}", found.len()))?;
+    // SAFETY: nobody reads the table before `load` has returned, which is after this and, by the lock of its result, seen by every thread that has
+    // called it.
+    unsafe { (&raw mut sla_mlir_table).write(found) };
     Ok(())
 }
 

@@ -25,7 +25,13 @@ const NEEDS: &[Need] = &[
     },
     Need {
         package: "llvm-22-dev",
-        files: &["bin/llvm-config", "include/llvm-c/Core.h", "lib/libLLVM.so", "lib/libLLVMTableGen.a"],
+        files: &[
+            "bin/llvm-config",
+            "bin/llvm-nm",
+            "include/llvm-c/Core.h",
+            "lib/libLLVM.so",
+            "lib/libLLVMTableGen.a",
+        ],
         what: LLVM,
     },
     Need {
