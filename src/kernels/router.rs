@@ -45,6 +45,9 @@ pub fn pool_queries_and_keys<T: Float, const BQ: usize, const BK: usize, const D
     }
 }
 
+/// Features that a product of scores takes at a time, while the next are loaded.
+const PART: usize = 32;
+
 /// `scores[b, h, i, j] = q[b, h, i, :] · k[b, h, j, :]`, in f32.
 #[kernel(dims(B, H, M, N), grid(j in N.div_ceil(TILE), i in M.div_ceil(TILE), bh in B * H))]
 pub fn block_scores<const TILE: usize, const D: usize>(
@@ -54,7 +57,11 @@ pub fn block_scores<const TILE: usize, const D: usize>(
 ) {
     let b = bh / H;
     let h = bh % H;
-    let s = dot(q.at(b, h).block::<TILE>(i).load(), k.at(b, h).block::<TILE>(j).load().t());
+    let mut s = zeros::<f32>([TILE, TILE]);
+    for c in 0..D.div_ceil(PART) {
+        let q = q.at(b, h).block::<TILE, PART>(i, c).load();
+        s += dot(q, k.at(b, h).block::<TILE, PART>(j, c).load().t());
+    }
     scores.at(b, h).block::<TILE, TILE>(i, j).store(s);
 }
 
