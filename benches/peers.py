@@ -226,6 +226,7 @@ def sparse_peers(bench, case):
         return Run(run, (q, k, v), work)
 
     def flex():
+        from torch._functorch import config
         from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
         mask, work, note = wide()
@@ -234,7 +235,7 @@ def sparse_peers(bench, case):
         none = torch.zeros_like(count), torch.zeros_like(index)
         blocks = BlockMask.from_kv_blocks(*none, count, index, BLOCK_SIZE=(128, 128))
         # A backward that is timed runs again and again from one forward, which its buffers must outlive.
-        torch._functorch.config.donated_buffer = False
+        config.donated_buffer = False
         compiled = torch.compile(flex_attention)
         return Run(lambda: compiled(q, k, v, block_mask=blocks), (q, k, v), work, note)
 

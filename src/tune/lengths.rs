@@ -35,7 +35,22 @@ pub fn lines(runs: &[Value]) -> BTreeMap<String, Vec<Line>> {
             }
         }
     }
+    all.values_mut().for_each(join);
     all
+}
+
+/// Makes one line of what ran by its record at some lengths and without one at the others.
+fn join(lines: &mut Vec<Line>) {
+    let place = |lines: &[Line], name| lines.iter().position(|line| line.name == name);
+    let (Some(plain), Some(tuned)) = (place(lines, "this"), place(lines, "this, tuned")) else { return };
+    let twice = |&(length, _): &(f64, f64)| lines[plain].points.iter().any(|&(other, _)| other == length);
+    if lines[tuned].points.iter().any(twice) {
+        return;
+    }
+    let points = lines[tuned].points.clone();
+    lines[plain].points.extend(points);
+    lines[plain].points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    lines.remove(tuned);
 }
 
 fn add(lines: &mut Vec<Line>, name: &str, point: (f64, f64)) {
@@ -65,6 +80,19 @@ fn length(work: &Value) -> Option<f64> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn lengths_with_a_record_and_without_are_one_line() {
+        let line =
+            |name: &str, points: &[(f64, f64)]| Line { name: name.to_owned(), points: points.to_vec() };
+        let mut apart = vec![line("this, tuned", &[(2.0, 0.2)]), line("this", &[(1.0, 0.1), (3.0, 0.3)])];
+        join(&mut apart);
+        assert_eq!(apart, [line("this", &[(1.0, 0.1), (2.0, 0.2), (3.0, 0.3)])]);
+        let both = vec![line("this", &[(1.0, 0.1)]), line("this, tuned", &[(1.0, 0.05)])];
+        let mut kept = both.clone();
+        join(&mut kept);
+        assert_eq!(kept, both, "a comparison stays one");
+    }
 
     #[test]
     fn runs_at_several_lengths_become_lines() {

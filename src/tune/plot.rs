@@ -82,7 +82,9 @@ pub fn lengths(title: &str, lines: &[Line]) -> Option<String> {
             .y_label_area_size(70)
             .build_cartesian_2d((left.max(1.0)..right).log_scale(), (low.max(1e-4)..high).log_scale())
             .ok()?;
-        chart.configure_mesh().x_desc("tokens").y_desc("ms").light_line_style(WHITE).draw().ok()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.x_label_formatter(&number).y_label_formatter(&number);
+        mesh.x_desc("tokens").y_desc("ms").light_line_style(WHITE).draw().ok()?;
         for (i, line) in lines.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
             let mut points = line.points.clone();
@@ -97,6 +99,11 @@ pub fn lengths(title: &str, lines: &[Line]) -> Option<String> {
         labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8));
         labels.border_style(BLACK).draw().ok()
     })
+}
+
+/// A number of an axis, without the digits that adding up gives it.
+fn number(value: &f64) -> String {
+    ((value * 1e6).round() / 1e6).to_string()
 }
 
 /// The least and the greatest, a little apart.
@@ -150,5 +157,6 @@ mod tests {
         let svg = lengths("dense", &[line("this", 1.0), line("cuDNN", 1.1)]).unwrap();
         assert!(svg.contains("cuDNN") && svg.contains("tokens"), "{svg}");
         assert_eq!(lengths("dense", &[]), None);
+        assert_eq!([number(&(0.1 + 0.2)), number(&65536.0)], ["0.3", "65536"]);
     }
 }
