@@ -81,7 +81,7 @@ fn select(
 #[test]
 fn the_selection_is_that_of_a_stable_sort() {
     for device in [Device::interp(), Device::cpu()] {
-        for (rows, n) in [(4, 1), (9, 5), (8, 64), (5, 100), (4, 513), (4, 1000)] {
+        for (rows, n) in [(4, 1), (9, 5), (8, 64), (5, 100), (4, 513), (4, 1000), (2, 1500), (1, 5000)] {
             let scores = scores(rows, n);
             for (critical, negligible) in [(1, 0), (n / 3, n / 2), (n, 0), (0, n), (n / 2, n - n / 2)] {
                 let (mask, lists) = select(&device, &scores, rows, n, critical, negligible);
@@ -105,7 +105,7 @@ fn lists_hold_the_critical_columns_of_any_view_in_order() {
     };
     for device in [Device::interp(), Device::cpu()] {
         // Rows of one view, or both, can be read four at a time.
-        for (m, n) in [(11, 70), (11, 72), (12, 68)] {
+        for (m, n) in [(11, 70), (11, 72), (12, 68), (8, 1500)] {
             let classes: Vec<i8> = (0..m * n).map(|at| class(at / n, at % n)).collect();
             let mask: DynTensor = Tensor::<i8>::from_vec(&device, &[1, 1, m, n], &classes).unwrap().into();
             let sla = Sla::new(&device, Config::default());
